@@ -1,3 +1,3 @@
-"""SFSC suite: switchable networks whose sub-models share one embedding space, and their baselines."""
+"""Switchable networks whose sub-models share one embedding space, beside their baselines."""
 
 __version__ = "0.1.0"

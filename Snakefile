@@ -1,0 +1,45 @@
+"""Train SFSC and its baselines, score every cross-model pair, render tables and figures.
+
+snakemake --cores 8 all                                      the default profile
+snakemake --cores 8 all --configfile config/cifar10.yaml     another one
+snakemake --cores 8 ablation                                 the ablation tables alone
+"""
+
+if "profile" not in config:
+
+    configfile: "config/mini.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/embed.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+# A method that is not built in brings its own rule.
+for method in config["methods"]:
+    if method not in profiles.BUILT_IN:
+
+        include: f"baselines/{method}.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/README.md",
+
+
+rule tables:
+    input:
+        expand(f"{RESULTS}/tables/{{name}}.md", name=["main", "pairs", "ablation", "cost"]),
+
+
+rule ablation:
+    input:
+        f"{RESULTS}/tables/ablation.md",
+
+
+rule report:
+    input:
+        f"{RESULTS}/README.md",

@@ -1,0 +1,15 @@
+ruleorder: chance > embed
+
+
+rule chance:
+    input:
+        data=lambda w: data_files(config["eval_sets"][w.eval_set]),
+        recipe="baselines/chance.py",
+    output:
+        [path.replace("{method}", "chance") for path in EMBEDDINGS],
+    log:
+        f"{RESULTS}/logs/embed/{{eval_set}}-chance.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/embed/{{eval_set}}-chance.tsv"
+    shell:
+        "python {input.recipe} --config {CONFIG} --eval-set {wildcards.eval_set} 2> {log}"

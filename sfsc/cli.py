@@ -1,0 +1,255 @@
+"""`sfsc ...`: every step that a rule runs, by hand. No logic: each command calls the library.
+
+Imports are inside the commands, so that those that need neither torch nor plots start at once.
+"""
+
+import logging
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sfsc import __version__, config, layout
+from sfsc.files import InputError
+
+
+class _Commands(click.Group):
+    """Bad input is one clear line and exit code 1, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            click.echo(f"sfsc: {error}", err=True)
+            sys.exit(1)
+
+
+_PATH = click.Path(path_type=Path)
+_config = click.option("--config", "file", type=_PATH, required=True, help="A profile's YAML file.")
+_method = click.option("--method", required=True, help="A method's name.")
+_seed = click.option("--seed", type=int, required=True, help="One of the profile's seeds.")
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Train, embed, evaluate and report switchable networks and their baselines.
+
+    Each command is one step of the workflow; `snakemake --cores 8 all` runs them all. Results go
+    to results/<profile>/.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+
+@main.command()
+@_config
+def check(file: Path) -> None:
+    """Check a profile: keys, values, and that its data is there."""
+    profile = config.read(file)
+    click.echo(f"{file}: profile {profile['profile']} is in order")
+
+
+@main.command()
+@_config
+def generate(file: Path) -> None:
+    """Draw the synthetic landmarks of a profile."""
+    from sfsc.data.synthetic import SyntheticOptions
+    from sfsc.data.synthetic import generate as draw
+
+    synthetic = dict(config.read(file).get("synthetic", {}))
+    if not synthetic:
+        raise InputError(f"{file}: synthetic: the profile has no such section")
+    draw(Path(synthetic.pop("path")), SyntheticOptions(**synthetic))
+
+
+@main.command()
+@_config
+@click.option("--train-set", required=True, help="A name of train_sets.")
+@_method
+@_seed
+def train(file: Path, train_set: str, method: str, seed: int) -> None:
+    """Train a family: one method on one training set with one seed.
+
+    A run that was cut off goes on from its last checkpoint.
+    """
+    import torch
+
+    from sfsc.method import find_recipe
+    from sfsc.training.family import task, train_family
+
+    profile = _profile(file, train_set=train_set)
+    torch.set_num_threads(profile.get("threads", 1))
+    recipe = find_recipe(method)
+    train_family(task(profile, train_set, method, seed), recipe)
+
+
+@main.command()
+@_config
+@click.option("--eval-set", required=True, help="A name of eval_sets.")
+@_method
+def embed(file: Path, eval_set: str, method: str) -> None:
+    """Embed an evaluation set with every sub-model, all seeds, of a method."""
+    import torch
+
+    from sfsc.data.kinds import retrieval_set
+    from sfsc.embed import embed_set
+
+    profile = _profile(file, eval_set=eval_set)
+    torch.set_num_threads(profile.get("threads", 1))
+    results, entry = config.results(profile), profile["eval_sets"][eval_set]
+    models = {
+        layout.embeddings(results, eval_set, method, seed, name): layout.models(
+            results, entry["train_set"], method, seed
+        )
+        / f"{name}.safetensors"
+        for seed in profile["seeds"]
+        for name in config.model_names(profile)
+    }
+    embed_set(retrieval_set(entry), models)
+
+
+@main.command("evaluate-method")
+@_config
+@click.option("--eval-set", required=True, help="A name of eval_sets.")
+@_method
+def evaluate_method(file: Path, eval_set: str, method: str) -> None:
+    """Score every cross-model pair of a method's families, from their embedding files."""
+    from sfsc.data.kinds import retrieval_set
+    from sfsc.retrieval import collect
+
+    profile = _profile(file, eval_set=eval_set)
+    entry = profile["eval_sets"][eval_set]
+    collect.evaluate_method(
+        config.results(profile),
+        retrieval_set(entry).ground_truth,
+        eval_set,
+        method,
+        profile["seeds"],
+        config.model_names(profile),
+    )
+
+
+@main.command()
+@click.option(
+    "--ground-truth", type=_PATH, required=True, help="gnd_*.pkl, solution CSV or labels CSV."
+)
+@click.option("--query", "queries", multiple=True, required=True, metavar="NAME=FILE.npy")
+@click.option("--gallery", "galleries", multiple=True, required=True, metavar="NAME=FILE.npy")
+@click.option("--query-ids", type=_PATH, help="GLDv2: an id a line, in the queries' row order.")
+@click.option("--gallery-ids", type=_PATH, help="GLDv2: an id a line, in the gallery's row order.")
+@click.option("--dataset", default="", help="Value of the dataset column.")
+@click.option("--method", default="", help="Value of the method column.")
+@click.option("--seed", default=0, help="Value of the seed column.")
+@click.option("--out", type=_PATH, required=True, help="The metrics CSV to write.")
+def evaluate(
+    ground_truth: Path,
+    queries: Iterable[str],
+    galleries: Iterable[str],
+    query_ids: Path | None,
+    gallery_ids: Path | None,
+    dataset: str,
+    method: str,
+    seed: int,
+    out: Path,
+) -> None:
+    """Score every pair of any embeddings: each --query against each --gallery.
+
+    Embeddings are .npy files, float32, (N, D), L2-normalised. A labels CSV has the columns
+    id,label and, where queries and gallery differ, role (query or gallery).
+    """
+    from sfsc.retrieval.collect import write_scores
+    from sfsc.retrieval.ground_truth import read
+    from sfsc.retrieval.pairs import evaluate_files
+
+    frames = evaluate_files(
+        read(ground_truth, query_ids, gallery_ids),
+        _named(queries, "--query"),
+        _named(galleries, "--gallery"),
+    )
+    metrics, per_query = (f.assign(dataset=dataset, method=method, seed=seed) for f in frames)
+    write_scores(out, out.with_suffix(".per_query.parquet"), metrics, per_query)
+
+
+@main.command()
+@_config
+@click.option("--method", "methods", multiple=True, help="Default: all methods of the profile.")
+@click.option("--out", type=_PATH, help="Folder to write to; default: results/<profile>.")
+def collect(file: Path, methods: tuple[str, ...], out: Path | None) -> None:
+    """Put the methods' scores together: metrics, per-query values and compatibility."""
+    from sfsc.retrieval import collect
+
+    profile = config.read(file)
+    results = config.results(profile)
+    chosen = methods or profile["methods"]
+    collect.collect(results, list(profile["eval_sets"]), chosen, out or results)
+
+
+@main.command()
+@_config
+def cost(file: Path) -> None:
+    """List what each sub-model costs: parameters, multiply-adds, bytes, training time."""
+    from sfsc.report.cost import write_cost
+
+    profile = config.read(file)
+    results = config.results(profile)
+    write_cost(results, list(profile["train_sets"]), profile["methods"], profile["seeds"])
+
+
+@main.command()
+@_config
+@click.argument("names", nargs=-1, required=True)
+@click.option("--scores", type=_PATH, help="Folder that `sfsc collect` wrote to.")
+def tables(file: Path, names: tuple[str, ...], scores: Path | None) -> None:
+    """Render tables by name: main, pairs, ablation, cost."""
+    from sfsc.report.tables import write_tables
+
+    profile = config.read(file)
+    results = config.results(profile)
+    write_tables(scores or results, results / "tables", profile["methods"], names)
+
+
+@main.command()
+@_config
+def figures(file: Path) -> None:
+    """Draw the figures."""
+    from sfsc.report.figures import write_figures
+
+    profile = config.read(file)
+    write_figures(config.results(profile), profile["methods"], config.train_set_of(profile))
+
+
+@main.command()
+@_config
+def page(file: Path) -> None:
+    """Write provenance.json and the page that shows tables and figures together."""
+    from sfsc.report.page import write_page
+    from sfsc.report.provenance import write_provenance
+
+    profile = config.read(file)
+    results = config.results(profile)
+    write_provenance(results, profile)
+    title = profile.get("title", profile["profile"])
+    write_page(results, str(title), profile["methods"], config.train_set_of(profile))
+
+
+def _profile(file: Path, **chosen: str) -> config.Config:
+    """The profile, where each chosen train_set or eval_set is known."""
+    profile = config.read(file)
+    for section, name in chosen.items():
+        known = profile[f"{section}s"]
+        if name not in known:
+            option = section.replace("_", "-")
+            raise InputError(f"--{option} {name}: not in {file}; choose from {', '.join(known)}")
+    return profile
+
+
+def _named(pairs: Iterable[str], option: str) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for pair in pairs:
+        name, equals, file = pair.partition("=")
+        if not (name and equals and file) or name in files:
+            raise InputError(f"{option} {pair}: give NAME=FILE.npy, each name once")
+        files[name] = Path(file)
+    return files

@@ -1,0 +1,137 @@
+"""Read a profile, check it, and name what is wrong with it."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from sfsc.files import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The checkout: the schema and the baselines live beside the library."""
+
+_SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+
+BUILT_IN = ("sfsc", "sfsc-no-projection", "sfsc-no-uncertainty", "sfsc-plain")
+"""The methods of sfsc.method; every other one is a baseline with files of its own."""
+
+Config = dict[str, Any]
+
+
+def model_name(width: float) -> str:
+    """The name of a width's sub-model: 0.25 is w025."""
+    return f"w{round(width * 100):03d}"
+
+
+def read(path: Path) -> Config:
+    """The checked configuration of a YAML file; InputError with one line for each mistake."""
+    try:
+        config = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such configuration file") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    return check(config, str(path))
+
+
+def check(config: Config, source: str) -> Config:
+    """`config` if it follows the schema and is consistent; else InputError, a line a mistake."""
+    mistakes = list(_schema_mistakes(config)) or list(_inconsistencies(config))
+    if mistakes:
+        raise InputError("\n".join(f"{source}: {mistake}" for mistake in mistakes))
+    return config
+
+
+def settings(config: Config, train_set: str) -> dict[str, Any]:
+    """The `model` and `training` sections for one training set, its own entries winning."""
+    own = config["train_sets"][train_set]
+    return {
+        section: _merged(config[section], own.get(section, {})) for section in ("model", "training")
+    }
+
+
+def data_path(entry: Mapping[str, Any]) -> Path:
+    """The `path` of a set's entry, environment variables filled in."""
+    return Path(os.path.expandvars(entry["path"]))
+
+
+def is_generated(config: Config, entry: Mapping[str, Any]) -> bool:
+    """Whether the workflow itself makes the data of a set."""
+    return (
+        "path" in entry
+        and "synthetic" in config
+        and data_path(entry).is_relative_to(config["synthetic"]["path"])
+    )
+
+
+def results(config: Config) -> Path:
+    """The folder of a profile's results."""
+    return Path("results", config["profile"])
+
+
+def model_names(config: Config) -> list[str]:
+    """The names of the sub-models of each family, narrow to wide."""
+    return [model_name(width) for width in sorted(config["widths"])]
+
+
+def train_set_of(config: Config) -> dict[str, str]:
+    """The training set of each evaluation set."""
+    return {name: entry["train_set"] for name, entry in config["eval_sets"].items()}
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _schema_mistakes(config: Config) -> Iterator[str]:
+    validator = jsonschema.Draft202012Validator(yaml.safe_load(_SCHEMA.read_text()))
+    for error in sorted(validator.iter_errors(config), key=lambda error: error.json_path):
+        place = error.json_path.removeprefix("$").removeprefix(".")
+        if error.validator == "additionalProperties":
+            known = error.schema.get("properties", {})
+            pattern = error.schema.get("patternProperties", {})
+            for key in error.instance:
+                if key not in known and not any(re.search(p, key) for p in pattern):
+                    near = difflib.get_close_matches(str(key), known, n=1)
+                    advice = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                    yield f"{place}.{key}".lstrip(".") + f": unknown key; {advice}"
+        else:
+            yield f"{place or 'the file'}: {error.message}"
+
+
+def _inconsistencies(config: Config) -> Iterator[str]:
+    if len(set(model_names(config))) < len(config["widths"]):
+        yield f"widths: {config['widths']} do not all differ by 0.01 or more"
+    for name in config["methods"]:
+        if name not in BUILT_IN and not (ROOT / "baselines" / f"{name}.smk").exists():
+            yield (
+                f"methods: {name!r} is not built in ({', '.join(BUILT_IN)}) and has no rule "
+                f"baselines/{name}.smk"
+            )
+    for name, entry in config["eval_sets"].items():
+        if entry["train_set"] not in config["train_sets"]:
+            yield (
+                f"eval_sets.{name}.train_set: {entry['train_set']!r} is not one of train_sets "
+                f"({', '.join(config['train_sets'])})"
+            )
+    for section in ("train_sets", "eval_sets"):
+        for name, entry in config[section].items():
+            if "path" in entry and not is_generated(config, entry):
+                path = data_path(entry)
+                unset = re.search(r"\$\{?(\w+)", str(path))
+                if unset:
+                    yield (
+                        f"{section}.{name}.path: the environment variable {unset[1]} is not set; "
+                        "set it to the data's place, or write the path into the configuration"
+                    )
+                elif not path.exists():
+                    yield f"{section}.{name}.path: {path} does not exist; see docs/datasets.md"

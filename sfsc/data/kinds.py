@@ -1,0 +1,38 @@
+"""The kinds of data sets that a profile can name, each a module of this package."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from sfsc.config import data_path
+from sfsc.data import cifar, digits, folder, gldv2, revisited
+from sfsc.data.sets import RetrievalSet, TrainSet
+
+
+def train_set(entry: Mapping[str, Any], on_bad_image: Literal["stop", "skip"] = "stop") -> TrainSet:
+    """The training set of an entry of the config's `train_sets`."""
+    match entry["kind"]:
+        case "gldv2":
+            return gldv2.train_set(data_path(entry))
+        case "cifar10":
+            return cifar.train_set(data_path(entry))
+        case "folder":
+            return folder.train_set(data_path(entry), on_bad_image)
+        case "digits":
+            return digits.train_set()
+    raise ValueError(f"not a kind of training set: {entry['kind']}")
+
+
+def retrieval_set(entry: Mapping[str, Any]) -> RetrievalSet:
+    """Queries, gallery and ground truth of an entry of the config's `eval_sets`."""
+    match entry["kind"]:
+        case "gldv2":
+            return gldv2.retrieval_set(data_path(entry))
+        case "revisited":
+            return revisited.retrieval_set(data_path(entry), entry["name"])
+        case "cifar10":
+            return cifar.retrieval_set(data_path(entry))
+        case "folder":
+            return folder.retrieval_set(data_path(entry))
+        case "digits":
+            return digits.retrieval_set()
+    raise ValueError(f"not a kind of evaluation set: {entry['kind']}")

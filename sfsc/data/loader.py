@@ -1,0 +1,160 @@
+"""Batches for training: images in memory as uint8, augmented as whole batches of tensors."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from sfsc.data.sets import Images
+from sfsc.files import InputError
+from sfsc.progress import progress
+from sfsc.seeds import generator
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random changes of each training image; every default changes nothing."""
+
+    flip: bool = False
+    """Mirror left and right with probability 1/2."""
+    shift: float = 0.0
+    """Largest translation along each axis, as a share of the image's side."""
+    zoom: float = 0.0
+    """Scale by exp(u), u uniform in [-zoom, zoom]."""
+    light: float = 0.0
+    """Multiply by and add u, uniform in [-light, light], in units of the pixels' deviation."""
+
+
+def load_pixels(
+    images: Images,
+    rows: Sequence[int],
+    size: int,
+    on_bad_image: Literal["stop", "skip"] = "stop",
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Read images resized to (size, size): pixels (N, size, size, 3), and the rows they are of.
+
+    A broken image stops with InputError; with "skip" it is left out and counted in the log.
+    """
+    pixels = np.empty((len(rows), size, size, 3), np.uint8)
+    kept: list[int] = []
+    for row in progress(rows, "images", "image"):
+        try:
+            image = images.read(row)
+        except InputError as error:
+            if on_bad_image == "stop":
+                raise
+            _log.warning("left out: %s", error)
+            continue
+        if image.size != (size, size):
+            image = image.resize((size, size), Image.Resampling.BICUBIC)
+        pixels[len(kept)] = np.asarray(image)
+        kept.append(row)
+    if len(kept) < len(rows):
+        _log.warning("left out %d of %d images", len(rows) - len(kept), len(rows))
+    if not kept:
+        raise InputError(f"not one of {len(rows)} images can be decoded")
+    return pixels[: len(kept)], np.array(kept, np.int64)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """The mean and standard deviation of each colour channel, in units of 255."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """uint8 (B, H, W, 3) to float32 (B, 3, H, W), channels last in memory."""
+        scale = 255 * torch.tensor(self.std, device=pixels.device)
+        offset = 255 * torch.tensor(self.mean, device=pixels.device)
+        return ((pixels - offset) / scale).permute(0, 3, 1, 2)
+
+
+class Batches:
+    """Batches of a training set in memory; batch t depends on the seed and on t alone.
+
+    Nothing is carried from one batch to the next, so training resumes at any step.
+    """
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        batch_size: int,
+        augment: Augment,
+        device: torch.device,
+    ):
+        """`pixels` (N, S, S, 3) and `labels` (N,); an epoch leaves out an incomplete last batch."""
+        self._pixels = torch.from_numpy(pixels).to(device)
+        self._labels = torch.from_numpy(labels).to(device)
+        self._batch_size = min(batch_size, len(labels))
+        self._augment = augment
+        self._order: tuple[tuple[int, int], Tensor] | None = None
+        self.steps_per_epoch = len(labels) // self._batch_size
+        self.normalisation = _normalisation(pixels)
+
+    def batch(self, seed: int, step: int) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, S, S) float32, normalised and augmented, and labels (B,) int64."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self._order is None or self._order[0] != (seed, epoch):
+            order = torch.randperm(len(self._labels), generator=generator(seed, "order", epoch))
+            self._order = (seed, epoch), order.to(self._labels.device)
+        start = place * self._batch_size
+        rows = self._order[1][start : start + self._batch_size]
+        images = self.normalisation(self._pixels[rows])
+        return augmented(images, self._augment, generator(seed, "augment", step)), self._labels[
+            rows
+        ]
+
+
+def augmented(images: Tensor, augment: Augment, random: torch.Generator) -> Tensor:
+    """Each image of a float batch (B, 3, S, S) changed at random and on its own.
+
+    Shifts are by whole pixels, so that without zoom no pixel is blurred; what comes into view
+    mirrors the border.
+    """
+    count, _, size, _ = images.shape
+
+    def uniform(bound: float, *shape: int) -> Tensor:
+        return (torch.rand(count, *shape, generator=random) * 2 - 1) * bound
+
+    scale = uniform(augment.zoom).exp()
+    mirror = uniform(1.0).sign() if augment.flip else torch.ones(count)
+    shift = (uniform(augment.shift, 2) * size).round() * (2 / size)
+    theta = torch.zeros(count, 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale * mirror, scale, shift
+    gain, offset = 1 + uniform(augment.light, 1, 1, 1), uniform(augment.light, 1, 1, 1)
+    if augment.flip or augment.shift or augment.zoom:
+        grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
+        images = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    if augment.light:
+        images = images * gain.to(images.device) + offset.to(images.device)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def _normalisation(pixels: NDArray[np.uint8]) -> Normalisation:
+    """Exact, from the histogram of each channel: no float copy of the set is made."""
+    values = np.arange(256) / 255
+    means, deviations = [], []
+    for channel in range(3):
+        counts = np.bincount(pixels[..., channel].ravel(), minlength=256)
+        mean = float(np.average(values, weights=counts))
+        means.append(mean)
+        # At least one grey level, so that a constant channel does not divide by zero.
+        deviations.append(
+            max(float(np.average((values - mean) ** 2, weights=counts)) ** 0.5, 1 / 255)
+        )
+    return Normalisation(
+        (means[0], means[1], means[2]), (deviations[0], deviations[1], deviations[2])
+    )

@@ -1,0 +1,133 @@
+"""What a training set and a retrieval set are, whatever format they come from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sfsc.files import InputError
+
+Box = tuple[float, float, float, float]
+"""x1, y1, x2, y2 in pixels, as in the Revisited ground truth's `bbx`."""
+
+
+class Images(Protocol):
+    """An ordered collection of images; `ids` are unique and name the rows of embeddings."""
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+
+    def read(self, row: int) -> Image.Image:
+        """One image in RGB; raises InputError that names a file that is absent or broken."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayImages:
+    """Images held in memory: `pixels` is uint8, (N, H, W, 3)."""
+
+    ids: Sequence[str]
+    pixels: NDArray[np.uint8]
+
+    def read(self, row: int) -> Image.Image:
+        return Image.fromarray(self.pixels[row])
+
+
+@dataclass(frozen=True)
+class FileImages:
+    """Images in files, each cropped to its box where `boxes` gives one."""
+
+    ids: Sequence[str]
+    paths: Sequence[Path]
+    boxes: Sequence[Box] | None = None
+
+    def read(self, row: int) -> Image.Image:
+        path = self.paths[row]
+        try:
+            with Image.open(path) as image:
+                rgb = image.convert("RGB")
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such image (listed as {self.ids[row]!r})") from None
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise InputError(f"{path}: cannot be decoded: {error}") from None
+        if self.boxes is not None:
+            x1, y1, x2, y2 = self.boxes[row]
+            rgb = rgb.crop((round(x1), round(y1), round(x2), round(y2)))
+        return rgb
+
+
+@dataclass(frozen=True)
+class TrainSet:
+    """Labelled images: `labels` is int64, (N,), indices into `classes`."""
+
+    images: Images
+    labels: NDArray[np.int64]
+    classes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """What one protocol counts for one query: gallery rows, int64, sorted, without repeats.
+
+    Junk is taken out of the ranking; every other row is a negative.
+    """
+
+    positives: NDArray[np.int64]
+    junk: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Ids in the order of the embeddings' rows and, for each protocol, the queries' relevance.
+
+    `kind` decides the metrics (sfsc.retrieval.precision). A query without positives under a
+    protocol is left out of that protocol's means.
+    """
+
+    kind: Literal["revisited", "gldv2", "labelled"]
+    query_ids: Sequence[str]
+    gallery_ids: Sequence[str]
+    relevance: Mapping[str, Sequence[Relevance]]
+
+
+class LabelRelevance(Sequence[Relevance]):
+    """The relevance that labels imply, computed when asked for.
+
+    `query_labels` (Q,) and `gallery_labels` (N,) are integer arrays; with `leave_one_out` the
+    queries are the gallery itself and each query's own row is junk.
+    """
+
+    def __init__(
+        self,
+        query_labels: NDArray[np.int64],
+        gallery_labels: NDArray[np.int64],
+        leave_one_out: bool,
+    ) -> None:
+        self._query_labels = query_labels
+        self._leave_one_out = leave_one_out
+        self._rows = {
+            label: np.flatnonzero(gallery_labels == label)
+            for label in np.unique(query_labels).tolist()
+        }
+
+    def __len__(self) -> int:
+        return len(self._query_labels)
+
+    def __getitem__(self, query: int) -> Relevance:  # type: ignore[override]
+        rows = self._rows[int(self._query_labels[query])]
+        if not self._leave_one_out:
+            return Relevance(rows, np.empty(0, np.int64))
+        return Relevance(rows[rows != query], np.array([query]))
+
+
+@dataclass(frozen=True)
+class RetrievalSet:
+    """Queries and gallery; `queries is gallery` where every image queries the others."""
+
+    queries: Images
+    gallery: Images
+    ground_truth: GroundTruth

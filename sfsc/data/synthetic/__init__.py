@@ -1,0 +1,5 @@
+"""Synthetic landmarks, drawn and written in the formats of the real sets."""
+
+from sfsc.data.synthetic.write import SyntheticOptions, generate
+
+__all__ = ["SyntheticOptions", "generate"]

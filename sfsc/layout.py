@@ -1,0 +1,23 @@
+"""Where the files of a profile's results are; `results` is results/<profile>."""
+
+from pathlib import Path
+
+
+def models(results: Path, train_set: str, method: str, seed: int) -> Path:
+    """Folder of a family's sub-model files, w<width>.safetensors."""
+    return results / "models" / train_set / method / f"seed{seed}"
+
+
+def records(results: Path, train_set: str, method: str, seed: int) -> Path:
+    """Folder of log.parquet and summary.json of a family that our loop trained."""
+    return results / "training" / train_set / method / f"seed{seed}"
+
+
+def embeddings(results: Path, eval_set: str, method: str, seed: int, model: str) -> Path:
+    """Folder of query.npy and gallery.npy."""
+    return results / "embeddings" / eval_set / method / f"seed{seed}" / model
+
+
+def evaluation(results: Path, eval_set: str, method: str) -> Path:
+    """Folder of metrics.csv and per_query.parquet of all seeds of a method."""
+    return results / "evaluation" / eval_set / method

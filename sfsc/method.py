@@ -1,0 +1,41 @@
+"""SFSC and its ablations as recipes; each of the other methods is a file in baselines/."""
+
+import importlib.util
+from collections.abc import Mapping
+from functools import partial
+
+from sfsc.config import ROOT
+from sfsc.files import InputError
+from sfsc.training.aggregation import Aggregation, project, total
+from sfsc.training.family import Family, Recipe
+from sfsc.training.objectives import SharedCrossEntropy, SharedEvidence
+
+
+def _shared(uncertainty: bool, aggregation: Aggregation, family: Family) -> None:
+    evidence = partial(SharedEvidence, kl_weight=family.task.options.kl_weight)
+    family.fit(family.task.widths, evidence if uncertainty else SharedCrossEntropy, aggregation)
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "sfsc": partial(_shared, True, project),
+    "sfsc-no-projection": partial(_shared, True, total),
+    "sfsc-no-uncertainty": partial(_shared, False, project),
+    "sfsc-plain": partial(_shared, False, total),
+}
+"""Wu et al., CVPR 2023: one classifier for all sub-models, the uncertainty loss, the projection."""
+
+
+def find_recipe(method: str) -> Recipe:
+    """The recipe of a method: one of RECIPES, or `train` of baselines/<method>.py."""
+    if method in RECIPES:
+        return RECIPES[method]
+    path = ROOT / "baselines" / f"{method}.py"
+    spec = importlib.util.spec_from_file_location(f"baselines.{method}", path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise InputError(f"method {method}: no such file: baselines/{method}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "train"):
+        raise InputError(f"baselines/{method}.py: has no function `train(family)`")
+    recipe: Recipe = module.train
+    return recipe

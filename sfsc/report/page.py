@@ -1,0 +1,206 @@
+"""The result page of a profile: its tables and figures with what is needed to read them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sfsc.files import InputError, replacing
+from sfsc.report.inputs import REFERENCE, primary, read_metrics, shown_protocol, spread
+
+_METHODS = {
+    REFERENCE: "random embeddings; what a search reaches without having learned anything",
+    "independent": "one model a width, each trained apart: the reference for self-tests; nothing "
+    "ties the embeddings of its models together",
+    "bct": "a reference model is trained first; each other width is trained apart to be "
+    "compatible with its frozen classifier",
+    "joint": "one switchable network, private classifiers: shared weights without a compatibility "
+    "constraint",
+    "sfsc": "one switchable network with a shared classifier, the uncertainty loss and gradient "
+    "projection",
+    "sfsc-no-projection": "sfsc, gradients summed as they are",
+    "sfsc-no-uncertainty": "sfsc, cross entropy in place of the uncertainty loss",
+    "sfsc-plain": "the shared classifier alone: cross entropy, gradients summed as they are",
+}
+
+
+def write_page(
+    results: Path, title: str, methods: Sequence[str], train_set_of: Mapping[str, str]
+) -> None:
+    """Write README.md in `results`, from the tables and figures that are there.
+
+    `train_set_of` names the training set of each evaluated dataset. provenance.json is summed up
+    where it exists. Raises InputError for missing metrics or a malformed provenance file.
+    """
+    metrics = primary(read_metrics(results), methods)
+    if metrics.empty:
+        raise InputError(f"{results}: no result of {', '.join(methods)}; evaluate one first")
+    sections = [
+        f"# {title}",
+        "Every number, table and figure here was generated from the files in this folder.",
+        _setting(metrics, train_set_of),
+        _reading(metrics),
+        _section(
+            "Accuracy and compatibility",
+            "A family is worth deploying on unequal machines if its cross-tests come close to its "
+            "self-tests, and its self-tests close to those of the independent models.",
+            _table(results, "main"),
+        ),
+        _section(
+            "Every pair of models",
+            "Each square is one search: the row's model embeds the query, the column's model the "
+            "gallery. All squares of a figure share one colour scale. A compatible family is "
+            "bright everywhere; an incompatible one only on its diagonal.",
+            *(
+                _figure(results, f"pairs-{dataset}", f"All pairs of models on {dataset}")
+                for dataset in _present(metrics["dataset"])
+            ),
+            _pairs_link(results),
+        ),
+        _section(
+            "What accuracy costs",
+            "Each point is one width as the query model, by what it computes for one image. Above: "
+            "it searches a gallery of its own. Below: galleries that the other widths embedded, so "
+            "a small query model is of use on a device even though the server holds another.",
+            _figure(results, "cost-accuracy", "Accuracy against multiply-adds for each method"),
+            _table(results, "cost"),
+            _table(results, "training_time"),
+        ),
+        _section(
+            "What each component of SFSC contributes",
+            "Ticks mark the components that a method has.",
+            _table(results, "ablation"),
+        ),
+        _section(
+            "During training",
+            "Two gradients conflict if their cosine is negative: a step that helps one sub-model "
+            "then hurts the other. The uncertainty of a sub-model falls as it gathers evidence; "
+            "the more uncertain one has priority in the loss.",
+            _figure(
+                results, "training-conflict", "Conflicting gradients and cosines over training"
+            ),
+            _figure(results, "training-uncertainty", "Uncertainty of each sub-model over training"),
+        ),
+        _provenance(results / "provenance.json"),
+    ]
+    with replacing(results / "README.md") as path:
+        path.write_text("\n\n".join(part for part in sections if part) + "\n", encoding="utf-8")
+
+
+def _setting(metrics: pd.DataFrame, train_set_of: Mapping[str, str]) -> str:
+    rows = [
+        {
+            "searched": dataset,
+            "trained on": train_set_of.get(str(dataset), "–"),
+            "protocols": ", ".join(_present(part["protocol"])),
+            "in figures": shown_protocol(_present(part["protocol"])),
+            "primary metric": ", ".join(part["metric"].unique()),
+        }
+        for dataset, part in metrics.groupby("dataset", observed=True)
+    ]
+    methods = [
+        f"- `{method}`" + (f": {_METHODS[method]}" if method in _METHODS else "")
+        for method in _present(metrics["method"])
+    ]
+    models = sorted(metrics["query_model"].unique())
+    return "\n\n".join(
+        [
+            "## What was compared",
+            pd.DataFrame(rows).to_markdown(index=False),
+            f"Each method makes a family of models: {', '.join(f'`{model}`' for model in models)}, "
+            "named by width in percent of the full network's channels.",
+            "\n".join(methods),
+        ]
+    )
+
+
+def _present(column: "pd.Series[str]") -> list[str]:
+    return [str(name) for name in column.cat.remove_unused_categories().cat.categories]
+
+
+def _reading(metrics: pd.DataFrame) -> str:
+    seeds = metrics.groupby(["dataset", "method"], observed=True)["seed"].nunique()
+    lines = [
+        "**Self-test**: query and gallery are embedded by the same model.",
+        "**Cross-test**: they are embedded by different models of one family; "
+        "*mean cross-test* averages over all ordered pairs, *worst pair* is the lowest of all.",
+        f"**Numbers** are percentages: {spread(seeds)}.",
+    ]
+    if (metrics["method"] == REFERENCE).any():
+        lines.append(f"**Chance** (`{REFERENCE}`) is the floor: random embeddings, same search.")
+    return "## How to read it\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _section(heading: str, caption: str, *parts: str) -> str:
+    present = [part for part in parts if part]
+    return "\n\n".join([f"## {heading}", caption, *present]) if present else ""
+
+
+def _table(results: Path, name: str) -> str:
+    path = results / "tables" / f"{name}.md"
+    if not path.exists():
+        return ""
+    text = path.read_text(encoding="utf-8").strip()
+    return f"{text}\n\nThis table as [CSV](tables/{name}.csv) or [LaTeX](tables/{name}.tex)."
+
+
+def _pairs_link(results: Path) -> str:
+    if not (results / "tables" / "pairs.md").exists():
+        return ""
+    return "[The numbers of every protocol](tables/pairs.md)."
+
+
+def _figure(results: Path, name: str, alternative: str) -> str:
+    if not (results / "figures" / f"{name}.png").exists():
+        return ""
+    return f"![{alternative}](figures/{name}.png)"
+
+
+def _provenance(path: Path) -> str:
+    if not path.exists():
+        return ""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        parts = [
+            "## Provenance",
+            "\n".join(f"- {line}" for line in _origin(record)),
+            _durations(record["stages"]),
+            _details("Package versions", record["packages"]),
+            _details("Configuration", record["config"]),
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a provenance record; write it again: {error!r}") from None
+    return "\n\n".join(parts)
+
+
+def _origin(record: dict[str, Any]) -> list[str]:
+    hardware = record["hardware"]
+    changed = ", with uncommitted changes" if record["dirty"] else ""
+    return [
+        f"Profile `{record['profile']}`, seeds {', '.join(map(str, record['seeds']))}",
+        f"Commit `{record['commit'] or 'unknown'}`{changed}",
+        f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['memory_gib']:.0f} GiB memory, "
+        f"GPU: {hardware['gpu'] or 'none'}",
+    ]
+
+
+def _durations(stages: Mapping[str, float]) -> str:
+    rows = [{"stage": stage, "time": _duration(seconds)} for stage, seconds in stages.items()]
+    return pd.DataFrame(rows, columns=["stage", "time"]).to_markdown(
+        index=False, disable_numparse=True, colalign=("left", "right")
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _details(summary: str, content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return f"<details><summary>{summary}</summary>\n\n```json\n{text}\n```\n\n</details>"

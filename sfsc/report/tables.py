@@ -1,0 +1,330 @@
+"""From metrics to tables: CSV with full values, Markdown and LaTeX with what people read."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from sfsc.files import InputError, replacing
+from sfsc.report.inputs import (
+    REFERENCE,
+    over_seeds,
+    primary,
+    read_compatibility,
+    read_cost,
+    read_metrics,
+    spread,
+)
+
+_GROUP = ["dataset", "protocol", "metric"]
+_LEFT_OUT = "easy"
+_ABSENT = "–"
+_NOTHING = pd.DataFrame(columns=["mean", "std", "seeds"])
+
+# What is left of SFSC in each of its ablations.
+_COMPONENTS = {
+    "sfsc": ("shared classifier", "uncertainty", "projection"),
+    "sfsc-no-projection": ("shared classifier", "uncertainty"),
+    "sfsc-no-uncertainty": ("shared classifier", "projection"),
+    "sfsc-plain": ("shared classifier",),
+}
+_MEASURES = {
+    "self_mean": "mean self-test",
+    "cross_mean": "mean cross-test",
+    "worst_pair": "worst pair",
+    "never_hurts": "never hurts",
+    "update_gain": "update gain",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One grid of Markdown cells; its first `labels` columns are names, the others numbers."""
+
+    title: str
+    cells: pd.DataFrame
+    labels: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as data (long form, full values, fractions) and as blocks that people read."""
+
+    name: str
+    caption: str
+    data: pd.DataFrame
+    blocks: Sequence[Block]
+
+
+def write_tables(results: Path, methods: Sequence[str], names: Sequence[str]) -> None:
+    """Write tables/<name>.{csv,md,tex} below `results` for `names` (main, pairs, ablation, cost).
+
+    The CSV is long: mean and sample standard deviation over the seeds as fractions, at full
+    precision; Markdown and LaTeX show percentages. Rows follow the order of `methods`; a method
+    without metrics is left out. `cost` also writes `training_time`. Raises InputError for an
+    unknown name, a missing or malformed input file, or when none of the methods has a row.
+    """
+    for name in names:
+        if name not in _TABLES:
+            raise InputError(f"no table is called {name!r}; choose from {', '.join(_TABLES)}")
+        for table in _TABLES[name](results, methods):
+            _write(results / "tables", table)
+
+
+def main(results: Path, methods: Sequence[str]) -> list[Table]:
+    """Tabulate self-tests, mean cross-test and worst pair by dataset, protocol and method."""
+    metrics, measures = read_metrics(results), read_compatibility(results)
+    selves = metrics[metrics["query_model"] == metrics["gallery_model"]]
+    selves = selves.assign(column="self-test " + selves["query_model"])
+    pairs = measures[measures["measure"].isin(["cross_mean", "worst_pair"])]
+    pairs = pairs.assign(column=pairs["measure"].map(_MEASURES))
+    rows = _of_methods(pd.concat([selves, pairs]), methods, results)
+    rows = rows[rows["protocol"] != _LEFT_OUT]
+    data = over_seeds(rows, [*_GROUP, "method", "column"])
+    columns = [
+        *sorted(name for name in set(data["column"]) if name.startswith("self-test")),
+        *(_MEASURES[name] for name in ("cross_mean", "worst_pair")),
+    ]
+    trained = data["mean"].where(data["method"] != REFERENCE)
+    best = trained.groupby([data[key] for key in (*_GROUP, "column")], observed=True)
+    texts = _percentages(data)
+    cells = texts.where(trained != best.transform("max"), "**" + texts + "**")
+    wide = _pivot(data.assign(cell=cells), [*_GROUP, "method"], "column", columns)
+    caption = (
+        f"The primary metric in %: {spread(data['seeds'])}. Self-test: a width searches a gallery "
+        "that it embedded itself. Mean cross-test: query and gallery are embedded by different "
+        "widths. Worst pair: the lowest of all ordered pairs. Bold: the best trained method."
+    )
+    return [Table("main", caption, data, [Block("", _blank_repeats(wide, _GROUP), 4)])]
+
+
+def pairs(results: Path, methods: Sequence[str]) -> list[Table]:
+    """Tabulate the matrix of every query model (rows) and gallery model (columns)."""
+    rows = _of_methods(read_metrics(results), methods, results)
+    data = over_seeds(rows, [*_GROUP, "method", "query_model", "gallery_model"])
+    blocks = []
+    for (dataset, protocol, metric), part in data.groupby(_GROUP, observed=True):
+        galleries = sorted(set(part["gallery_model"]))
+        wide = _pivot(
+            part.assign(cell=_percentages(part)),
+            ["method", "query_model"],
+            "gallery_model",
+            galleries,
+        )
+        wide = wide.rename(columns={"query_model": "query"}).rename(
+            columns={name: f"gallery {name}" for name in galleries}
+        )
+        title = f"{dataset}, {protocol}: {metric} in %"
+        blocks.append(Block(title, _blank_repeats(wide, ["method"]), 2))
+    caption = (
+        "Every cross-model pair: the row's model embeds the queries, the column's model embeds the "
+        f"gallery; {spread(data['seeds'])}."
+    )
+    return [Table("pairs", caption, data, blocks)]
+
+
+def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
+    """Tabulate the compatibility measures of SFSC and its ablations, and differences to SFSC.
+
+    A difference is paired by seed: its mean and deviation are those of the per-seed differences.
+    """
+    shown = [method for method in methods if method in _COMPONENTS]
+    if not shown:
+        return [Table("ablation", "Neither SFSC nor an ablation of it was run.", _NOTHING, [])]
+    rows = _of_methods(read_compatibility(results), shown, results)
+    rows = rows[(rows["protocol"] != _LEFT_OUT) & rows["measure"].isin(_MEASURES)]
+    rows = rows.assign(measure=rows["measure"].map(_MEASURES), quantity="value")
+
+    paired = [*_GROUP, "seed", "measure"]
+    full = rows[rows["method"] == "sfsc"].set_index(paired)["value"].rename("full")
+    others = rows[rows["method"] != "sfsc"].join(full, on=paired, how="inner")
+    others = others.assign(value=others["value"] - others["full"], quantity="difference to sfsc")
+    both = pd.concat([rows, others.drop(columns="full")])
+    data = over_seeds(both, ["quantity", *_GROUP, "method", "measure"])
+
+    titles = {
+        "value": "Compatibility measures in %",
+        "difference to sfsc": "Difference to sfsc in percentage points, paired by seed",
+    }
+    blocks = []
+    for quantity, title in titles.items():
+        part = data[data["quantity"] == quantity]
+        if part.empty:
+            continue
+        cells = _percentages(part, signed=quantity != "value")
+        measures = [name for name in _MEASURES.values() if name in set(part["measure"])]
+        wide = _pivot(part.assign(cell=cells), [*_GROUP, "method"], "measure", measures)
+        for place, component in enumerate(_COMPONENTS["sfsc"], 4):
+            has = ["✓" if component in _COMPONENTS[method] else "" for method in wide["method"]]
+            wide.insert(place, component, has)
+        blocks.append(Block(title, _blank_repeats(wide, _GROUP), 7))
+    caption = (
+        f"What each component of SFSC contributes: {spread(data['seeds'])}. Never hurts: the share "
+        "of pairs in which a wider partner, as query and as gallery model, is no worse than the "
+        "narrower model's self-test. Update gain: how much of the wider independent model's "
+        "advantage a wider query model realises on the narrower model's gallery."
+    )
+    return [Table("ablation", caption, data, blocks)]
+
+
+def cost(results: Path, methods: Sequence[str]) -> list[Table]:
+    """Tabulate what each sub-model costs, and how long training its family took."""
+    rows = read_cost(results)
+    rows = rows[rows["method"].isin(methods)].dropna(subset=["parameters", "multiply_adds"])
+    if rows.empty:
+        raise InputError(f"{results / 'cost.csv'}: no row of {', '.join(methods)}; check methods")
+    order = {method: place for place, method in enumerate(methods)}
+    rows = rows.assign(method=rows["method"].map(order)).sort_values("method", kind="stable")
+    times = rows.dropna(subset="train_seconds").drop_duplicates(["train_set", "method", "seed"])
+    return [_sizes(rows, methods), _training_time(times, methods)]
+
+
+_TABLES: dict[str, Callable[[Path, Sequence[str]], list[Table]]] = {
+    "main": main,
+    "pairs": pairs,
+    "ablation": ablation,
+    "cost": cost,
+}
+
+
+def _sizes(rows: pd.DataFrame, methods: Sequence[str]) -> Table:
+    everyone = rows.groupby("train_set")["method"].nunique()
+    # Methods may build a width differently; those that agree share a row.
+    groups = rows.groupby(["train_set", "model", "width", "parameters", "multiply_adds"])
+    data = groups.agg(file_bytes=("file_bytes", "mean"), users=("method", "unique")).reset_index()
+    data["methods"] = [
+        "all"
+        if len(users) == everyone[train_set]
+        else ", ".join(methods[place] for place in sorted(users))
+        for train_set, users in zip(data["train_set"], data["users"], strict=True)
+    ]
+    data = data.drop(columns="users")
+    cells = pd.DataFrame(
+        {
+            "training set": data["train_set"],
+            "model": data["model"],
+            "methods": data["methods"],
+            "parameters": data["parameters"].map("{:,.0f}".format),
+            "multiply-adds (millions)": (data["multiply_adds"] / 1e6).map("{:,.2f}".format),
+            "file (kB)": (data["file_bytes"] / 1e3).map("{:,.1f}".format),
+        }
+    )
+    labels = 3
+    if (data["methods"] == "all").all():
+        cells, labels = cells.drop(columns="methods"), 2
+    caption = "What one sub-model costs: multiply-adds are for one image, 1 kB is 1000 bytes."
+    return Table(
+        "cost", caption, data, [Block("", _blank_repeats(cells, ["training set"]), labels)]
+    )
+
+
+def _training_time(times: pd.DataFrame, methods: Sequence[str]) -> Table:
+    if times.empty:
+        return Table("training_time", "No training time was recorded.", _NOTHING, [])
+    data = over_seeds(times.assign(value=times["train_seconds"]), ["train_set", "method"])
+    data["method"] = [methods[place] for place in data["method"]]
+    unit, seconds = ("min", 60) if data["mean"].max() >= 600 else ("s", 1)
+    cells = pd.DataFrame(
+        {
+            "training set": data["train_set"],
+            "method": data["method"],
+            f"training time ({unit})": [
+                _plus_minus(mean / seconds, std / seconds)
+                for mean, std in zip(data["mean"], data["std"], strict=True)
+            ],
+        }
+    )
+    caption = f"Wall time of training a family, all its widths together: {spread(data['seeds'])}."
+    block = Block("", _blank_repeats(cells, ["training set"]), 2)
+    return Table("training_time", caption, data, [block])
+
+
+def _of_methods(frame: pd.DataFrame, methods: Sequence[str], results: Path) -> pd.DataFrame:
+    rows = primary(frame, methods)
+    if rows.empty:
+        raise InputError(
+            f"{results}: no result of {', '.join(methods) or 'any method'}; evaluate one first"
+        )
+    return rows
+
+
+def _percentages(data: pd.DataFrame, signed: bool = False) -> "pd.Series[str]":
+    cells = [
+        _plus_minus(100 * mean, 100 * std, signed)
+        for mean, std in zip(data["mean"], data["std"], strict=True)
+    ]
+    return pd.Series(cells, data.index, dtype=object)
+
+
+def _plus_minus(mean: float, std: float, signed: bool = False) -> str:
+    # Adding zero turns a rounded -0.0 into 0.0.
+    value = round(mean, 1) + 0.0
+    text = f"{value:+.1f}" if signed else f"{value:.1f}"
+    return text if pd.isna(std) else f"{text} ± {std:.1f}"
+
+
+def _pivot(
+    data: pd.DataFrame, index: Sequence[str], column: str, columns: Sequence[str]
+) -> pd.DataFrame:
+    wide = data.set_index([*index, column])["cell"].unstack(column)
+    wide = wide.sort_index().reindex(columns=list(columns)).fillna(_ABSENT).reset_index()
+    return wide.rename_axis(columns=None).astype(object)
+
+
+def _blank_repeats(cells: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    repeats = pd.Series(True, cells.index)
+    blanked = cells.copy()
+    for key in keys:
+        repeats &= cells[key] == cells[key].shift()
+        blanked[key] = cells[key].mask(repeats, "")
+    return blanked
+
+
+def _write(folder: Path, table: Table) -> None:
+    with replacing(folder / f"{table.name}.csv") as path:
+        table.data.to_csv(path, index=False)
+    with replacing(folder / f"{table.name}.md") as path:
+        path.write_text(_markdown(table), encoding="utf-8")
+    with replacing(folder / f"{table.name}.tex") as path:
+        path.write_text(_latex(table), encoding="utf-8")
+
+
+def _markdown(table: Table) -> str:
+    parts = [table.caption]
+    for block in table.blocks:
+        if block.title:
+            parts.append(f"**{block.title}**")
+        align = ["left"] * block.labels + ["right"] * (block.cells.shape[1] - block.labels)
+        parts.append(block.cells.to_markdown(index=False, disable_numparse=True, colalign=align))
+    return "\n\n".join(parts) + "\n"
+
+
+def _latex(table: Table) -> str:
+    parts = [r"% \usepackage{booktabs,amssymb}"]
+    for number, block in enumerate(table.blocks):
+        cells = block.cells.map(lambda cell: _tex(str(cell))).rename(columns=_tex)
+        groups = cells.iloc[1:, 0]
+        cells.iloc[1:, 0] = groups.mask(groups != "", r"\midrule " + groups)
+        title = f"{block.title}. " if block.title else ""
+        parts.append(
+            cells.to_latex(
+                index=False,
+                column_format="l" * block.labels + "r" * (cells.shape[1] - block.labels),
+                caption=_tex(title + table.caption),
+                label=f"tab:{table.name}" + (f"-{number + 1}" if len(table.blocks) > 1 else ""),
+            )
+        )
+    return "\n".join(parts)
+
+
+_TEX_SIGNS = {"±": r"$\pm$", "✓": r"$\checkmark$", "–": "--", "\\": r"\textbackslash{}"}
+_TEX_SIGNS |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_TEX_SIGNS |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
+
+
+def _tex(cell: str) -> str:
+    text = "".join(_TEX_SIGNS.get(sign, sign) for sign in cell)
+    text = re.sub(r"^-(?=\d)", "$-$", text)
+    return re.sub(r"^\*\*(.*)\*\*$", r"\\textbf{\1}", text)

@@ -1,0 +1,83 @@
+"""The sub-model file: a static network in safetensors, and how to build and feed it."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from sfsc.data.loader import Normalisation
+from sfsc.files import InputError
+from sfsc.switchable.network import NetworkSpec, StaticNetwork, build
+from sfsc.training import checkpoint
+
+_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class SubModel:
+    """A static network, the width it has and the images it expects."""
+
+    network: StaticNetwork
+    spec: NetworkSpec
+    width: float
+    image_size: int
+    """Height and width in pixels of the images that `embed` takes."""
+    normalisation: Normalisation
+    classes: int
+    """How many classes it was trained on."""
+
+    @torch.inference_mode()
+    def embed(self, pixels: Tensor) -> Tensor:
+        """uint8 images (B, image_size, image_size, 3) to L2-normalised float32 (B, D)."""
+        self.network.eval()
+        return F.normalize(self.network(self.normalisation(pixels)).float(), dim=1)
+
+
+def save(path: Path, model: SubModel) -> None:
+    """Write the file; the same weights give the same bytes."""
+    info = {
+        "format_version": _FORMAT_VERSION,
+        "spec": asdict(model.spec),
+        "width": model.width,
+        "image_size": model.image_size,
+        "normalisation": asdict(model.normalisation),
+        "classes": model.classes,
+        "parameters": sum(p.numel() for p in model.network.parameters()),
+        "multiply_adds": _multiply_adds(model.network, model.image_size),
+    }
+    checkpoint.save(path, model.network.state_dict(), info)
+
+
+def load(path: Path, device: torch.device | None = None) -> SubModel:
+    """Read a file that `save` wrote; InputError where it is broken or of another format version."""
+    tensors, info = checkpoint.load(path)
+    if info.get("format_version") != _FORMAT_VERSION:
+        raise InputError(
+            f"{path}: format version {info.get('format_version')}, this suite reads "
+            f"{_FORMAT_VERSION}; train the model again"
+        )
+    spec, width = NetworkSpec(**info["spec"]), info["width"]
+    network = build(spec, [width], seed=0).extract(0)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: weights do not fit {spec.backbone} at {width}: {' '.join(str(error).split())}"
+        ) from None
+    normalisation = Normalisation(*(tuple(info["normalisation"][key]) for key in ("mean", "std")))
+    network = network.to(memory_format=torch.channels_last).to(device).eval()
+    return SubModel(network, spec, width, info["image_size"], normalisation, info["classes"])
+
+
+@torch.no_grad()
+def _multiply_adds(network: StaticNetwork, image_size: int) -> int:
+    image = torch.zeros(1, 3, image_size, image_size, device=next(network.parameters()).device)
+    training = network.training
+    with FlopCounterMode(display=False) as counter:
+        network.eval()(image)
+    network.train(training)
+    # The counter counts a multiply-add as two operations.
+    return int(counter.get_total_flops()) // 2

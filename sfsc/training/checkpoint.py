@@ -1,0 +1,56 @@
+"""Training state to disk and back, without pickle."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sfsc.files import InputError, replacing
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+    """Write tensors and JSON-able `info` to one safetensors file, beside and renamed."""
+    plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    with replacing(path) as beside:
+        # One metadata key: safetensors does not keep the order of several.
+        save_file(plain, beside, metadata={"sfsc": json.dumps(info, sort_keys=True)})
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `save` was given. Raises InputError for a file that is broken or not of this suite."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            info = json.loads((file.metadata() or {})["sfsc"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: not a safetensors file of this suite: {error}") from None
+    return tensors, info
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's per-parameter tensors, named by the parameter's place and their name."""
+    return {
+        f"optimiser.{place}.{name}": value
+        for place, state in optimiser.state_dict()["state"].items()
+        for name, value in state.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `optimiser_tensors`, on a new optimiser of the same parameters."""
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    for key, value in tensors.items():
+        if key.startswith("optimiser."):
+            _, place, name = key.split(".")
+            parameter = parameters[int(place)]
+            # In the parameter's memory layout, as the optimiser would have made it.
+            like = torch.empty_like(parameter) if value.shape == parameter.shape else value
+            optimiser.state[parameter][name] = like.copy_(value)

@@ -1,0 +1,149 @@
+"""From a task to the sub-model files of a family."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sfsc import layout, submodel
+from sfsc.config import Config, model_name, results, settings
+from sfsc.data import kinds
+from sfsc.data.loader import Augment, Batches, load_pixels
+from sfsc.data.sets import TrainSet
+from sfsc.files import replacing
+from sfsc.seeds import derive
+from sfsc.submodel import SubModel
+from sfsc.switchable.network import NetworkSpec, build
+from sfsc.training.aggregation import Aggregation, total
+from sfsc.training.log import TrainingLog, write_logs
+from sfsc.training.loop import TrainingOptions, train
+from sfsc.training.objectives import Objective
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that a family's training depends on, and where its files go."""
+
+    train_set: TrainSet
+    image_size: int
+    widths: tuple[float, ...]
+    seed: int
+    spec: NetworkSpec
+    options: TrainingOptions
+    models: Path
+    """Folder of the sub-model files, w<width>.safetensors."""
+    records: Path
+    """Folder of log.parquet, summary.json and, while training, the checkpoints."""
+
+
+def task(config: Config, train_set: str, method: str, seed: int) -> Task:
+    """The task of a method and a seed on one of a profile's training sets."""
+    entry, chosen = config["train_sets"][train_set], settings(config, train_set)
+    training = chosen["training"]
+    options = TrainingOptions(**training | {"augment": Augment(**training.get("augment", {}))})
+    return Task(
+        kinds.train_set(entry, options.on_bad_image),
+        entry["image_size"],
+        tuple(sorted(config["widths"])),
+        seed,
+        NetworkSpec(**chosen["model"]),
+        options,
+        layout.models(results(config), train_set, method, seed),
+        layout.records(results(config), train_set, method, seed),
+    )
+
+
+class Family:
+    """Trains one family; a recipe calls `fit` once for each network that it trains."""
+
+    def __init__(self, task: Task):
+        self.task = task
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        images = task.train_set.images
+        pixels, rows = load_pixels(
+            images, range(len(images.ids)), task.image_size, task.options.on_bad_image
+        )
+        labels = task.train_set.labels[rows]
+        options = task.options
+        self._skipped = len(images.ids) - len(rows)
+        self._batches = Batches(pixels, labels, options.batch_size, options.augment, self._device)
+        # A checkpoint counts only for the very images and settings it was made with.
+        self._data = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
+        self._logs: list[TrainingLog] = []
+        self._seconds = 0.0
+
+    def fit(
+        self,
+        widths: Sequence[float],
+        objective: Callable[[int, int, int], Objective],
+        aggregation: Aggregation = total,
+    ) -> Objective:
+        """Train one network of `widths` (a static one, if single) and save its sub-models.
+
+        `objective` is called with the number of sub-models, D and the number of classes. Initial
+        weights, data order and augmentation follow from the task's seed and `widths`: methods that
+        train the same widths together start alike, and models trained apart start apart.
+        """
+        task, name = self.task, "-".join(model_name(width) for width in widths)
+        seed, classes = derive(task.seed, name), len(task.train_set.classes)
+        network = build(task.spec, widths, seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "classifiers"))
+            criterion = objective(len(widths), task.spec.embedding_dim, classes)
+        network, criterion = network.to(self._device), criterion.to(self._device)
+        fingerprint = {
+            "seed": seed,
+            "data": self._data,
+            "widths": list(widths),
+            "spec": dataclasses.asdict(task.spec),
+            "options": dataclasses.asdict(task.options),
+            "objective": type(criterion).__name__,
+            "aggregation": aggregation.__name__,
+        }
+        log, seconds = train(
+            network, criterion, aggregation, self._batches, task.options, seed,
+            task.records / f"checkpoint-{name}.safetensors", fingerprint,
+        )  # fmt: skip
+        self._logs.append(log)
+        self._seconds += seconds
+        for index, width in enumerate(widths):
+            submodel.save(
+                task.models / f"{model_name(width)}.safetensors",
+                SubModel(
+                    network.extract(index).cpu(), task.spec, width, task.image_size,
+                    self._batches.normalisation, classes,
+                ),
+            )  # fmt: skip
+        return criterion
+
+    def finish(self) -> None:
+        """Write log.parquet and summary.json, and remove the checkpoints."""
+        records = self.task.records
+        write_logs(records / "log.parquet", self._logs)
+        summary: dict[str, Any] = {
+            "train_seconds": self._seconds,
+            "images": len(self.task.train_set.images.ids) - self._skipped,
+            "images_skipped": self._skipped,
+            "device": str(self._device),
+            "threads": torch.get_num_threads(),
+        }
+        with replacing(records / "summary.json") as beside:
+            beside.write_text(json.dumps(summary, indent=2) + "\n")
+        for path in sorted(records.glob("checkpoint-*.safetensors")):
+            path.unlink()
+
+
+Recipe = Callable[[Family], None]
+"""A method: it calls `family.fit` for the networks it trains."""
+
+
+def train_family(task: Task, recipe: Recipe) -> None:
+    """Run a recipe and record it."""
+    family = Family(task)
+    recipe(family)
+    family.finish()

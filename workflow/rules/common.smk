@@ -1,0 +1,40 @@
+"""Names that the rules share. The configuration is checked here, before anything runs."""
+
+from pathlib import Path
+
+import yaml
+
+from sfsc import config as profiles
+from sfsc.files import InputError, replacing
+
+try:
+    profiles.check(config, "config")
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = str(profiles.results(config))
+MODELS = profiles.model_names(config)
+TRAIN_SET_OF = profiles.train_set_of(config)
+THREADS = config.get("threads", 1)
+
+# What the commands read: the configuration as it is after --config and --configfile.
+CONFIG = f"{RESULTS}/config.yaml"
+text = yaml.safe_dump(config, sort_keys=False)
+if not Path(CONFIG).exists() or Path(CONFIG).read_text() != text:
+    with replacing(Path(CONFIG)) as beside:
+        beside.write_text(text)
+
+
+wildcard_constraints:
+    train_set="|".join(config["train_sets"]),
+    eval_set="|".join(config["eval_sets"]),
+    method="|".join(config["methods"]),
+    seed=r"\d+",
+
+
+def data_files(entry):
+    """The files of a set's data whose change makes its jobs run again."""
+    if profiles.is_generated(config, entry):
+        return SYNTHETIC_FILES
+    path = profiles.data_path(entry) if "path" in entry else None
+    return [str(path)] if path and path.is_file() else []

@@ -1,0 +1,30 @@
+"""Embed an evaluation set with every sub-model of a method."""
+
+EMBEDDINGS = expand(
+    f"{RESULTS}/embeddings/{{{{eval_set}}}}/{{{{method}}}}/seed{{seed}}/{{model}}/{{part}}.npy",
+    seed=config["seeds"],
+    model=MODELS,
+    part=["query", "gallery"],
+)
+
+
+rule embed:
+    input:
+        data=lambda w: data_files(config["eval_sets"][w.eval_set]),
+        models=lambda w: expand(
+            f"{RESULTS}/models/{TRAIN_SET_OF[w.eval_set]}/{w.method}/seed{{seed}}/{{model}}.safetensors",
+            seed=config["seeds"],
+            model=MODELS,
+        ),
+    output:
+        EMBEDDINGS,
+    params:
+        eval_set=lambda w: config["eval_sets"][w.eval_set],
+    threads: THREADS
+    log:
+        f"{RESULTS}/logs/embed/{{eval_set}}-{{method}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/embed/{{eval_set}}-{{method}}.tsv"
+    shell:
+        "sfsc embed --config {CONFIG} --eval-set {wildcards.eval_set} --method {wildcards.method}"
+        " 2> {log}"

@@ -1,0 +1,57 @@
+"""Score every cross-model pair, and put the scores together."""
+
+
+rule evaluate:
+    input:
+        EMBEDDINGS,
+    output:
+        multiext(f"{RESULTS}/evaluation/{{eval_set}}/{{method}}/", "metrics.csv", "per_query.parquet"),
+    params:
+        eval_set=lambda w: config["eval_sets"][w.eval_set],
+    log:
+        f"{RESULTS}/logs/evaluate/{{eval_set}}-{{method}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate/{{eval_set}}-{{method}}.tsv"
+    shell:
+        "sfsc evaluate-method --config {CONFIG} --eval-set {wildcards.eval_set}"
+        " --method {wildcards.method} 2> {log}"
+
+
+rule collect:
+    input:
+        expand(
+            f"{RESULTS}/evaluation/{{eval_set}}/{{method}}/metrics.csv",
+            eval_set=config["eval_sets"],
+            method=config["methods"],
+        ),
+    output:
+        multiext(f"{RESULTS}/", "metrics.csv", "per_query.parquet", "compatibility.csv", "cost.csv"),
+    log:
+        f"{RESULTS}/logs/collect.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect/all.tsv"
+    shell:
+        "(sfsc collect --config {CONFIG} && sfsc cost --config {CONFIG}) 2> {log}"
+
+
+ABLATION = [method for method in config["methods"] if method in profiles.BUILT_IN]
+
+
+# Apart from `collect`, so that the ablation alone trains none of the baselines.
+rule collect_ablation:
+    input:
+        expand(
+            f"{RESULTS}/evaluation/{{eval_set}}/{{method}}/metrics.csv",
+            eval_set=config["eval_sets"],
+            method=ABLATION,
+        ),
+    output:
+        multiext(f"{RESULTS}/ablation/", "metrics.csv", "per_query.parquet", "compatibility.csv"),
+    params:
+        methods=" ".join(f"--method {method}" for method in ABLATION),
+    log:
+        f"{RESULTS}/logs/collect-ablation.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect/ablation.tsv"
+    shell:
+        "sfsc collect --config {CONFIG} {params.methods} --out {RESULTS}/ablation 2> {log}"

@@ -1,0 +1,71 @@
+"""Tables, figures, and the page that shows them together."""
+
+
+def rendered(name):
+    return multiext(f"{RESULTS}/tables/{name}", ".csv", ".md", ".tex")
+
+
+rule tables_of_all_methods:
+    input:
+        multiext(f"{RESULTS}/", "metrics.csv", "compatibility.csv", "cost.csv"),
+    output:
+        rendered("main"),
+        rendered("pairs"),
+        rendered("cost"),
+        rendered("training_time"),
+    params:
+        methods=config["methods"],
+    log:
+        f"{RESULTS}/logs/tables.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/tables.tsv"
+    shell:
+        "sfsc tables --config {CONFIG} main pairs cost 2> {log}"
+
+
+rule ablation_table:
+    input:
+        multiext(f"{RESULTS}/ablation/", "metrics.csv", "compatibility.csv"),
+    output:
+        rendered("ablation"),
+    params:
+        methods=config["methods"],
+    log:
+        f"{RESULTS}/logs/ablation.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/ablation.tsv"
+    shell:
+        "sfsc tables --config {CONFIG} --scores {RESULTS}/ablation ablation 2> {log}"
+
+
+rule figures:
+    input:
+        multiext(f"{RESULTS}/", "metrics.csv", "compatibility.csv", "cost.csv"),
+    output:
+        directory(f"{RESULTS}/figures"),
+    params:
+        methods=config["methods"],
+    log:
+        f"{RESULTS}/logs/figures.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/figures.tsv"
+    shell:
+        "sfsc figures --config {CONFIG} 2> {log}"
+
+
+rule page:
+    input:
+        rules.tables_of_all_methods.output,
+        rules.ablation_table.output if ABLATION else [],
+        rules.figures.output,
+    output:
+        f"{RESULTS}/README.md",
+        f"{RESULTS}/provenance.json",
+    params:
+        title=config.get("title"),
+    log:
+        f"{RESULTS}/logs/page.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/page.tsv"
+    shell:
+        "sfsc page --config {CONFIG} 2> {log}"

@@ -1,0 +1,29 @@
+"""Train families of sub-models: SFSC and its ablations here, baselines by inheriting the rule."""
+
+
+rule train:
+    input:
+        data=lambda w: data_files(config["train_sets"][w.train_set]),
+        recipe="sfsc/method.py",
+    output:
+        models=expand(
+            f"{RESULTS}/models/{{{{train_set}}}}/{{{{method}}}}/seed{{{{seed}}}}/{{model}}.safetensors",
+            model=MODELS,
+        ),
+        records=multiext(
+            f"{RESULTS}/training/{{train_set}}/{{method}}/seed{{seed}}/", "log.parquet", "summary.json"
+        ),
+    params:
+        settings=lambda w: profiles.settings(config, w.train_set),
+        train_set=lambda w: config["train_sets"][w.train_set],
+        widths=config["widths"],
+    wildcard_constraints:
+        method="|".join(profiles.BUILT_IN),
+    threads: THREADS
+    log:
+        f"{RESULTS}/logs/train/{{train_set}}-{{method}}-seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{train_set}}-{{method}}-seed{{seed}}.tsv"
+    shell:
+        "sfsc train --config {CONFIG} --train-set {wildcards.train_set}"
+        " --method {wildcards.method} --seed {wildcards.seed} 2> {log}"

@@ -65,9 +65,10 @@ def write_figures(results: Path, methods: Sequence[str], train_set_of: Mapping[s
 def _pairs(dataset: str, metrics: pd.DataFrame) -> Figure:
     data = over_seeds(metrics, ["method", "query_model", "gallery_model"])
     methods = [str(method) for method in data["method"].unique()]
-    columns = min(4, len(methods))
-    rows = -(-len(methods) // columns)
-    figure = Figure(figsize=(2.5 * columns + 1.2, 2.65 * rows + 0.75), layout="constrained")
+    rows = -(-len(methods) // 4)
+    columns = -(-len(methods) // rows)
+    size = (max(5.5, 2.5 * columns + 1.2), 2.65 * rows + 0.75)
+    figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     high = 100 * data["mean"].max()
     colours = ScalarMappable(Normalize(0, high), "cividis")
@@ -126,14 +127,14 @@ def _cost_accuracy(
     # One value a seed: a query model's mean over the galleries of the other widths.
     family = ["dataset", "protocol", "metric", "method", "seed", "query_model"]
     kinds = {
-        "self-test": metrics[same],
-        "mean cross-test": (
+        "self-test (%):\nits own gallery": metrics[same],
+        "mean cross-test (%):\ngalleries of the other models": (
             metrics[~same].groupby(family, observed=True)["value"].mean().reset_index()
         ),
     }
     datasets = list(metrics["dataset"].unique())
     looks = method_looks(methods)
-    figure = Figure(figsize=(3.3 * len(datasets) + 1.9, 6.4), layout="constrained")
+    figure = Figure(figsize=(3.3 * len(datasets) + 2.2, 6.4), layout="constrained")
     grid = figure.subplots(2, len(datasets), squeeze=False, sharex="col")
     for row, values in enumerate(kinds.values()):
         data = over_seeds(values, ["dataset", "protocol", "metric", "method", "query_model"])
@@ -166,7 +167,7 @@ def _cost_accuracy(
         axes.set_ylim(bottom=0)
         _cost_ticks(axes, costs[costs.index.get_level_values("dataset") == dataset])
     for axes, kind in zip(grid[:, 0], kinds, strict=True):
-        axes.set_ylabel(f"{kind} (%)")
+        axes.set_ylabel(kind)
     figure.supxlabel("multiply-adds for one image (millions, log scale)", fontsize=9)
     present = [method for method in looks if (metrics["method"] == method).any()]
     figure.legend(
@@ -184,10 +185,7 @@ def _cost_accuracy(
         loc="outside right center",
     )
     seeds = metrics.groupby(["dataset", "method"], observed=True)["seed"].nunique()
-    figure.suptitle(
-        "What accuracy costs: each width as the query model, searching its own gallery (above)\n"
-        f"and those of the other widths (below, scales from zero); {spread(seeds)}"
-    )
+    figure.suptitle(f"Accuracy against the cost of the query model\n{spread(seeds)}")
     return figure
 
 
@@ -274,8 +272,10 @@ def _curves(
 
 def _curve_note(values: pd.DataFrame) -> str:
     seeds = values["seed"].nunique()
-    number = "one seed" if seeds == 1 else f"bold: mean over {seeds} seeds, thin: each seed"
-    return f"{number}; running mean over {_SMOOTHING:.0%} of training"
+    smoothing = f"running mean over {_SMOOTHING:.0%} of training"
+    if seeds == 1:
+        return f"one seed, {smoothing}"
+    return f"bold: mean over {seeds} seeds, thin: each seed\n{smoothing}"
 
 
 def _save(stem: Path, figure: Figure) -> None:

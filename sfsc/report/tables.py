@@ -58,19 +58,21 @@ class Table:
     blocks: Sequence[Block]
 
 
-def write_tables(results: Path, methods: Sequence[str], names: Sequence[str]) -> None:
-    """Write tables/<name>.{csv,md,tex} below `results` for `names` (main, pairs, ablation, cost).
+def write_tables(results: Path, tables: Path, methods: Sequence[str], names: Sequence[str]) -> None:
+    """Write <name>.{csv,md,tex} in the folder `tables` for `names` (main, pairs, ablation, cost).
 
-    The CSV is long: mean and sample standard deviation over the seeds as fractions, at full
-    precision; Markdown and LaTeX show percentages. Rows follow the order of `methods`; a method
-    without metrics is left out. `cost` also writes `training_time`. Raises InputError for an
-    unknown name, a missing or malformed input file, or when none of the methods has a row.
+    `results` holds metrics.csv, compatibility.csv and, for `cost`, which also writes
+    `training_time`, cost.csv. The CSV is long: mean and sample standard deviation over the seeds
+    as fractions, at full precision; Markdown and LaTeX show percentages. Rows follow the order of
+    `methods`; a method without metrics is left out. Raises InputError for an unknown name, a
+    missing or malformed input file, or when none of the methods has a row.
     """
     for name in names:
         if name not in _TABLES:
             raise InputError(f"no table is called {name!r}; choose from {', '.join(_TABLES)}")
+    for name in names:
         for table in _TABLES[name](results, methods):
-            _write(results / "tables", table)
+            _write(tables, table)
 
 
 def main(results: Path, methods: Sequence[str]) -> list[Table]:

@@ -4,7 +4,7 @@
 rule train:
     input:
         data=lambda w: data_files(config["train_sets"][w.train_set]),
-        recipe="sfsc/method.py",
+        recipe=f"{workflow.basedir}/sfsc/method.py",
     output:
         models=expand(
             f"{RESULTS}/models/{{{{train_set}}}}/{{{{method}}}}/seed{{{{seed}}}}/{{model}}.safetensors",

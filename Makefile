@@ -1,0 +1,31 @@
+# make all    the environment, then the whole workflow on the default profile
+# make test   the environment, then the tests
+# make bench  speed and memory, measured on this machine, to results/benchmarks/
+# make lint   ruff and mypy
+PYTHON ?= python3.11
+VENV := .venv
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: all test bench lint
+.DELETE_ON_ERROR:
+
+all: $(READY)
+	snakemake --cores all all
+
+test: $(READY)
+	pytest
+
+bench: $(READY)
+	python -m benchmarks.run
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	mypy
+
+# Installed without compiling: importing compiles the few files that are used.
+$(READY): constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,59 @@
+import re
+
+import pytest
+from made_up_results import METHODS, TRAIN_SET_OF
+
+from sfsc.files import InputError
+from sfsc.report.figures import write_figures
+from sfsc.report.page import write_page
+from sfsc.report.tables import write_tables
+
+
+def _links(text):
+    return re.findall(r"\]\(([^)]+)\)", text)
+
+
+def test_the_page_shows_tables_figures_and_provenance(make_results):
+    methods = ["chance", "sfsc", "sfsc-plain"]
+    results = make_results(methods, [0, 1], ["digits"])
+    write_tables(results, results / "tables", methods, ["main", "pairs", "ablation", "cost"])
+    write_figures(results, methods, TRAIN_SET_OF)
+    write_page(results, "A title", methods, TRAIN_SET_OF)
+    text = (results / "README.md").read_text()
+    assert text.startswith("# A title\n")
+
+    links = _links(text)
+    assert links
+    assert all((results / link).is_file() for link in links)
+    figures = {path.name for path in (results / "figures").glob("*.png")}
+    assert {link.split("/")[1] for link in links if link.endswith("png")} == figures
+
+    for name in ["main", "ablation", "cost", "training_time"]:
+        assert (results / "tables" / f"{name}.md").read_text().strip() in text
+    assert (results / "tables" / "pairs.md").read_text().strip() not in text
+    assert "over 2 seeds" in text
+    assert "random embeddings" in text
+    assert "`0123456789abcdef0123456789abcdef01234567`, with uncommitted changes" in text
+    assert re.search(r"\| train +\| +12\.6 min \|", text)
+    assert '"torch": "2.14.1"' in text
+
+
+def test_what_is_not_there_is_left_out(make_results):
+    results = make_results(["mine"], [0])
+    (results / "provenance.json").unlink()
+    write_page(results, "A title", ["mine"], {})
+    text = (results / "README.md").read_text()
+    assert _links(text) == []
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert headings == ["What was compared", "How to read it"]
+    assert "- `mine`\n" in text
+    assert "one seed" in text
+
+
+def test_refusals(make_results):
+    results = make_results(["sfsc"], [0])
+    with pytest.raises(InputError, match="no result of bct"):
+        write_page(results, "A title", ["bct"], TRAIN_SET_OF)
+    (results / "provenance.json").write_text('{"commit": "0123"}')
+    with pytest.raises(InputError, match=r"provenance\.json: not a provenance record"):
+        write_page(results, "A title", METHODS, TRAIN_SET_OF)

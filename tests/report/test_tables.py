@@ -1,0 +1,218 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_results import METHODS, MODELS
+
+from sfsc.files import InputError
+from sfsc.report.tables import write_tables
+
+NAMES = ["main", "pairs", "ablation", "cost"]
+
+
+def _markdown_rows(path):
+    """Each row as a dictionary, with the cells left blank for a repeated name filled in."""
+    rows, header, last = [], None, []
+    for line in path.read_text().splitlines():
+        if not line.startswith("|"):
+            header = None
+            continue
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if header is None:
+            header, last = cells, []
+        elif not set(line) <= set("|:-"):
+            repeats = True
+            for place, cell in enumerate(cells[:3]):
+                repeats = repeats and cell == ""
+                if repeats and last:
+                    cells[place] = last[place]
+            last = cells
+            rows.append(dict(zip(header, cells, strict=True)))
+    return rows
+
+
+def _percent(values):
+    text = f"{100 * np.mean(values):.1f}"
+    return text if len(values) == 1 else f"{text} ± {100 * np.std(values, ddof=1):.1f}"
+
+
+@pytest.mark.parametrize("seeds", [[0, 1, 2], [7]])
+def test_main_equals_a_computation_by_hand(make_results, seeds):
+    results = make_results(seeds=seeds)
+    write_tables(results, results / "tables", METHODS, ["main"])
+    metrics = pd.read_csv(results / "metrics.csv")
+    rows = _markdown_rows(results / "tables/main.md")
+    assert len(rows) == 5 * len(METHODS)  # private, public, medium, hard and all: not easy
+    assert [row["method"] for row in rows[: len(METHODS)]] == METHODS
+    for row in rows:
+        mine = metrics[
+            (metrics["dataset"] == row["dataset"])
+            & (metrics["protocol"] == row["protocol"])
+            & (metrics["metric"] == row["metric"])
+            & (metrics["method"] == row["method"])
+        ]
+        same = mine["query_model"] == mine["gallery_model"]
+        for model in MODELS:
+            values = mine[same & (mine["query_model"] == model)]["value"]
+            assert row[f"self-test {model}"].strip("*") == _percent(values)
+        cross = mine[~same].groupby("seed")["value"].mean()
+        assert row["mean cross-test"].strip("*") == _percent(cross)
+        assert row["worst pair"].strip("*") == _percent(mine.groupby("seed")["value"].min())
+
+
+def test_bold_is_the_best_trained_method(make_results):
+    results = make_results()
+    path = results / "compatibility.csv"
+    frame = pd.read_csv(path)
+    frame.loc[frame["method"] == "chance", "value"] = 0.999  # chance is never the best
+    frame.to_csv(path, index=False)
+    write_tables(results, results / "tables", METHODS, ["main"])
+    rows = _markdown_rows(results / "tables/main.md")
+    for start in range(0, len(rows), len(METHODS)):
+        group = rows[start : start + len(METHODS)]
+        for column in ["self-test w025", "mean cross-test", "worst pair"]:
+            bold = [row for row in group if row[column].startswith("**")]
+            values = {
+                row["method"]: float(row[column].strip("*").split()[0])
+                for row in group
+                if row["method"] != "chance"
+            }
+            assert len(bold) == 1
+            assert values[bold[0]["method"]] == max(values.values())
+    assert r"\textbf{" in (results / "tables/main.tex").read_text()
+
+
+def test_csv_holds_full_values(make_results):
+    results = make_results(["sfsc", "bct"], [0, 1])
+    write_tables(results, results / "tables", ["bct", "sfsc"], ["pairs"])
+    metrics = pd.read_csv(results / "metrics.csv")
+    data = pd.read_csv(results / "tables/pairs.csv")
+    key = ["dataset", "protocol", "metric", "method", "query_model", "gallery_model"]
+    metrics = metrics[metrics["metric"].isin(["mAP", "mAP@100"])]
+    expected = metrics.groupby(key)["value"].agg(["mean", "std"])
+    found = data.set_index(key)[["mean", "std"]].sort_index()
+    pd.testing.assert_frame_equal(found, expected, check_exact=False, rtol=1e-12)
+    assert (data["seeds"] == 2).all()
+
+
+def test_pairs_rows_are_queries_and_columns_galleries(make_results):
+    results = make_results(["sfsc"], [0])
+    path = results / "metrics.csv"
+    frame = pd.read_csv(path)
+    frame["value"] = 0.1
+    one = (frame["query_model"] == "w025") & (frame["gallery_model"] == "w100")
+    frame.loc[one, "value"] = 0.9
+    frame.to_csv(path, index=False)
+    write_tables(results, results / "tables", ["sfsc"], ["pairs"])
+    text = (results / "tables/pairs.md").read_text()
+    assert text.count("**") == 2 * 6  # a titled block for each dataset and protocol
+    rows = _markdown_rows(results / "tables/pairs.md")
+    assert rows[0]["query"] == "w025"
+    assert rows[0]["gallery w100"] == "90.0"
+    assert rows[3]["query"] == "w100"
+    assert rows[3]["gallery w025"] == "10.0"
+
+
+def test_ablation_differences_are_paired_by_seed(make_results):
+    results = make_results(["sfsc", "sfsc-plain"], [0, 1])
+    path = results / "compatibility.csv"
+    frame = pd.read_csv(path)
+    values = {("sfsc", 0): 0.5, ("sfsc", 1): 0.7, ("sfsc-plain", 0): 0.4, ("sfsc-plain", 1): 0.62}
+    keys = zip(frame["method"], frame["seed"], strict=True)
+    frame["value"] = [values[key] for key in keys]
+    frame.to_csv(path, index=False)
+    write_tables(results, results / "tables", METHODS, ["ablation"])
+    rows = _markdown_rows(results / "tables/ablation.md")
+    full, plain, difference = rows[0], rows[1], rows[2 * 5]
+    assert full["mean self-test"] == _percent([0.5, 0.7])
+    assert plain["worst pair"] == _percent([0.4, 0.62])
+    # Differences -0.10 and -0.08; unpaired, the deviation would be ten times as large.
+    assert difference["method"] == "sfsc-plain"
+    assert difference["mean cross-test"] == "-9.0 ± 1.4"
+    components = ["shared classifier", "uncertainty", "projection"]
+    assert [full[name] for name in components] == ["✓", "✓", "✓"]
+    assert [plain[name] for name in components] == ["✓", "", ""]
+    assert "update gain" not in full  # there is no independent model to compare with
+
+
+def test_without_ablations_the_table_says_so(make_results):
+    results = make_results(["bct", "joint"], [0])
+    write_tables(results, results / "tables", ["bct", "joint"], NAMES)
+    assert "was run" in (results / "tables/ablation.md").read_text()
+    assert pd.read_csv(results / "tables/ablation.csv").empty
+
+
+def test_cost_merges_methods_that_agree(make_results):
+    results = make_results(["independent", "bct", "sfsc"], [0, 1])
+    write_tables(results, results / "tables", ["independent", "bct", "sfsc"], ["cost"])
+    rows = _markdown_rows(results / "tables/cost.md")
+    assert len(rows) == 2 * 4
+    assert "methods" not in rows[0]
+    assert rows[-1]["parameters"] == "1,208,000"
+    assert rows[-1]["multiply-adds (millions)"] == "45.60"
+
+    times = _markdown_rows(results / "tables/training_time.md")
+    assert [(row["training set"], row["method"]) for row in times] == [
+        ("digits", "independent"),
+        ("digits", "sfsc"),
+        ("landmarks", "independent"),
+        ("landmarks", "sfsc"),
+    ]
+    assert times[0]["training time (s)"] == "181.0 ± 1.4"
+
+    path = results / "cost.csv"
+    frame = pd.read_csv(path)
+    frame.loc[frame["method"] == "bct", "parameters"] += 1000
+    frame["train_seconds"] *= 60
+    frame.to_csv(path, index=False)
+    write_tables(results, results / "tables", ["independent", "bct", "sfsc"], ["cost"])
+    rows = _markdown_rows(results / "tables/cost.md")
+    assert {row["methods"] for row in rows} == {"bct", "independent, sfsc"}
+    times = _markdown_rows(results / "tables/training_time.md")
+    assert times[0]["training time (min)"] == "181.0 ± 1.4"
+
+
+@pytest.mark.parametrize("seeds", [[0, 1], [0]])
+def test_latex_is_well_formed(make_results, seeds):
+    results = make_results(seeds=seeds)
+    write_tables(results, results / "tables", METHODS, NAMES)
+    files = sorted((results / "tables").glob("*.tex"))
+    assert [path.stem for path in files] == ["ablation", "cost", "main", "pairs", "training_time"]
+    for path in files:
+        text = path.read_text()
+        assert text.startswith(r"% \usepackage{booktabs")
+        assert text.isascii()
+        assert "*" not in text
+        assert "_" not in re.sub(r"\\label\{.*?\}", "", text).replace(r"\_", "")
+        body = text.split("\n", 1)[1]
+        bare = body.replace(r"\{", "").replace(r"\}", "").replace(r"\%", "")
+        assert "%" not in bare
+        assert bare.count("{") == bare.count("}")
+        assert bare.count("$") % 2 == 0
+        for command in [r"\toprule", r"\midrule", r"\bottomrule"]:
+            assert body.count(command) >= body.count(r"\begin{tabular}") > 0
+        for tabular in re.findall(r"\\begin\{tabular\}.*?\\end\{tabular\}", body, re.DOTALL):
+            columns = re.match(r"\\begin\{tabular\}\{([lr]+)\}", tabular)
+            for line in tabular.splitlines():
+                if line.endswith(r"\\"):
+                    assert len(re.findall(r"(?<!\\)&", line)) == len(columns[1]) - 1
+
+
+def test_names_are_escaped_in_latex(make_results):
+    results = make_results(["sfsc"], [0])
+    for name in ["metrics.csv", "compatibility.csv"]:
+        path = results / name
+        path.write_text(path.read_text().replace(",sfsc,", ",my_50%&co,"))
+    write_tables(results, results / "tables", ["my_50%&co"], ["main"])
+    assert r"my\_50\%\&co" in (results / "tables/main.tex").read_text()
+
+
+def test_refusals(make_results):
+    results = make_results(["sfsc"], [0])
+    with pytest.raises(InputError, match="no table is called 'mian'; choose from main"):
+        write_tables(results, results / "tables", METHODS, ["mian"])
+    with pytest.raises(InputError, match="no result of bct"):
+        write_tables(results, results / "tables", ["bct"], ["main"])
+    with pytest.raises(InputError, match=r"cost\.csv: no row of bct"):
+        write_tables(results, results / "tables", ["bct"], ["cost"])

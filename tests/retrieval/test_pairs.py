@@ -1,0 +1,212 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
+from sfsc.data.sets import GroundTruth, LabelRelevance, Relevance
+from sfsc.files import InputError
+from sfsc.retrieval.pairs import (
+    METRIC_COLUMNS,
+    PER_QUERY_COLUMNS,
+    evaluate_files,
+    evaluate_pairs,
+    write_metrics,
+)
+
+_NOTHING = Relevance(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+def _units(rows, dimension, seed):
+    vectors = np.random.default_rng(seed).standard_normal((rows, dimension)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _axes(rows, seed):
+    """Unit vectors along four axes: every score is 0 or 1, so nearly all are ties."""
+    return np.eye(4, dtype=np.float32)[np.random.default_rng(seed).integers(0, 4, rows)]
+
+
+def _official_revisited(hits):
+    """compute_ap of the Revisited evaluation and its precisions, by a scan of the ranking."""
+    positives, area, last = sum(hits), 0.0, 0
+    found = 0
+    for place, hit in enumerate(hits):
+        if hit:
+            before = 1.0 if place == 0 else found / place
+            found += 1
+            last = place + 1
+            area += (before + found / (place + 1)) / 2 / positives
+    depths = [min(k, last) for k in (1, 5, 10)]
+    return [area, *(sum(hits[:depth]) / depth for depth in depths)]
+
+
+def _precisions(hits):
+    return [sum(hits[: place + 1]) / (place + 1) for place, hit in enumerate(hits) if hit]
+
+
+def _official_landmarks(hits):
+    return [sum(_precisions(hits[:100])) / min(sum(hits), 100)]
+
+
+def _labelled(hits):
+    average = sum(_precisions(hits)) / sum(hits)
+    return [average, *(float(any(hits[:k])) for k in (1, 5, 10))]
+
+
+_NAIVE = {
+    "revisited": (_official_revisited, ["mAP", "mP@1", "mP@5", "mP@10"]),
+    "gldv2": (_official_landmarks, ["mAP@100"]),
+    "labelled": (_labelled, ["mAP", "R@1", "R@5", "R@10"]),
+}
+
+
+def _naive(ground_truth, queries, galleries):
+    """Loops over everything: the two frames' rows as dictionaries by their other columns."""
+    score, names = _NAIVE[ground_truth.kind]
+    means, per_query = {}, {}
+    for protocol, relevance in ground_truth.relevance.items():
+        for query_model, q in queries.items():
+            for gallery_model, g in galleries.items():
+                values = []
+                for row, query in enumerate(q):
+                    wanted = relevance[row]
+                    positives, junk = set(wanted.positives.tolist()), set(wanted.junk.tolist())
+                    if not positives:
+                        continue
+                    scores = [float(np.dot(query, image)) for image in g]
+                    order = sorted(range(len(g)), key=lambda n, s=scores: (-s[n], n))
+                    values.append(score([n in positives for n in order if n not in junk]))
+                    key = (protocol, names[0], query_model, gallery_model)
+                    per_query[*key, ground_truth.query_ids[row]] = values[-1][0]
+                if values:
+                    for name, mean in zip(names, np.mean(values, axis=0), strict=True):
+                        means[protocol, name, query_model, gallery_model] = mean
+    return means, per_query
+
+
+@st.composite
+def _ground_truths(draw):
+    kind = draw(st.sampled_from(["revisited", "gldv2", "labelled"]))
+    queries, rows = draw(st.integers(1, 6)), draw(st.integers(1, 130))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+
+    def judged():
+        # Some queries have no positives, some only junk.
+        marks = rng.choice(3, rows, p=rng.dirichlet([1, 0.3, 0.3]))
+        return Relevance(np.flatnonzero(marks == 1), np.flatnonzero(marks == 2))
+
+    return GroundTruth(
+        kind,
+        [f"q{n}" for n in range(queries)],
+        [f"g{n}" for n in range(rows)],
+        {protocol: [judged() for _ in range(queries)] for protocol in ("one", "two")},
+    )
+
+
+@given(_ground_truths(), st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_all_pairs_agree_with_naive_loops(ground_truth, seed):
+    rows = len(ground_truth.query_ids), len(ground_truth.gallery_ids)
+    queries = {name: _axes(rows[0], seed + n) for n, name in enumerate(["w025", "w100"])}
+    galleries = {name: _axes(rows[1], seed + n) for n, name in enumerate(["w050", "w100"], 2)}
+    metrics, per_query = evaluate_pairs(ground_truth, queries, galleries)
+    means, values = _naive(ground_truth, queries, galleries)
+
+    columns = ["protocol", "metric", "query_model", "gallery_model"]
+    assert list(metrics.columns) == [*columns, "value"]
+    assert list(per_query.columns) == [*columns, "query", "value"]
+    for frame, expected in ((metrics, means), (per_query, values)):
+        found = {tuple(row[:-1]): row[-1] for row in frame.itertuples(index=False, name=None)}
+        assert len(found) == len(frame)
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_leave_one_out_labels_agree_with_scikit_learn():
+    # More queries than one block of the search.
+    labels = np.random.default_rng(0).integers(0, 5, 270)
+    labels[7] = 9  # no other image of its class: left out of the means
+    ids = [f"image{n}" for n in range(270)]
+    ground_truth = GroundTruth("labelled", ids, ids, {"all": LabelRelevance(labels, labels, True)})
+    models = {"w025": _units(270, 16, 1), "w100": _units(270, 16, 2)}
+    metrics, per_query = evaluate_pairs(ground_truth, models, models)
+    assert len(per_query) == 4 * 269
+    assert "image7" not in set(per_query["query"])
+    for query_model, q in models.items():
+        for gallery_model, g in models.items():
+            precisions, nearest = [], []
+            for row in range(270):
+                others = np.arange(270) != row
+                same, scores = labels[others] == labels[row], (g @ q[row])[others]
+                if same.any():
+                    precisions.append(average_precision_score(same, scores))
+                    nearest.append(same[scores.argmax()])
+            pair = metrics[
+                (metrics["query_model"] == query_model)
+                & (metrics["gallery_model"] == gallery_model)
+            ].set_index("metric")["value"]
+            assert pair["mAP"] == pytest.approx(np.mean(precisions))
+            assert pair["R@1"] == pytest.approx(np.mean(nearest))
+
+
+def _revisited():
+    only_junk = Relevance(np.empty(0, np.int64), np.array([2]))
+    relevance = [Relevance(np.array([1, 4]), np.array([0])), only_junk]
+    nothing = [_NOTHING] * 2
+    return GroundTruth("revisited", ["a", "b"], list("vwxyz"), {"easy": relevance, "hard": nothing})
+
+
+def test_a_protocol_without_scored_queries_is_left_out():
+    models = {"w100": _units(2, 8, 0)}, {"w100": _units(5, 8, 1)}
+    metrics, per_query = evaluate_pairs(_revisited(), *models)
+    assert set(metrics["protocol"]) == {"easy"}
+    assert per_query["query"].tolist() == ["a"]
+
+    nothing = GroundTruth("revisited", ["a", "b"], list("vwxyz"), {"hard": [_NOTHING] * 2})
+    metrics, per_query = evaluate_pairs(nothing, *models)
+    assert metrics.empty
+    assert per_query.empty
+    assert list(per_query.columns)[-2:] == ["query", "value"]
+
+
+def _save(folder, arrays):
+    paths = {}
+    for name, array in arrays.items():
+        paths[name] = folder / f"{name}.npy"
+        np.save(paths[name], array)
+    return paths
+
+
+def test_files_give_what_arrays_give(tmp_path):
+    queries = {"w025": _units(2, 8, 0), "w100": _units(2, 8, 1)}
+    galleries = {"g025": _units(5, 8, 2), "g100": _units(5, 8, 3)}
+    paths = _save(tmp_path, queries), _save(tmp_path, galleries)
+    for found, expected in zip(
+        evaluate_files(_revisited(), *paths),
+        evaluate_pairs(_revisited(), queries, galleries),
+        strict=True,
+    ):
+        pd.testing.assert_frame_equal(found, expected)
+
+
+def test_files_of_other_rows_or_dimensions_are_refused(tmp_path):
+    paths = _save(tmp_path, {"q": _units(2, 8, 0), "g": _units(5, 8, 1), "narrow": _units(5, 4, 2)})
+    with pytest.raises(InputError, match=r"q\.npy: has 2 rows but 5 are expected"):
+        evaluate_files(_revisited(), {"q": paths["q"]}, {"g": paths["q"]})
+    with pytest.raises(InputError, match=r"narrow\.npy: .* dimension 4 .*q\.npy have 8"):
+        evaluate_files(
+            _revisited(), {"q": paths["q"]}, {"g": paths["g"], "narrow": paths["narrow"]}
+        )
+
+
+def test_the_metrics_file_reads_back(tmp_path):
+    row = ("cifar10", "all", "R@1", "sfsc", 0, "w025", "w100", 1 / 3)
+    frame = pd.DataFrame([row], columns=METRIC_COLUMNS)
+    path = tmp_path / "results" / "metrics.csv"
+    write_metrics(path, frame)
+    assert path.read_text().splitlines() == [
+        "dataset,protocol,metric,method,seed,query_model,gallery_model,value",
+        "cifar10,all,R@1,sfsc,0,w025,w100,0.33333333",
+    ]
+    assert PER_QUERY_COLUMNS[-2:] == ["query", "value"]

@@ -1,0 +1,186 @@
+"""Every method trains, records itself, repeats and resumes."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sfsc import submodel
+from sfsc.config import BUILT_IN
+from sfsc.data.sets import ArrayImages, TrainSet
+from sfsc.files import InputError
+from sfsc.method import RECIPES, find_recipe
+from sfsc.training import loop
+from sfsc.training.family import train_family
+
+METHODS = [*BUILT_IN, "independent", "bct", "joint"]
+
+
+def model_bytes(task):
+    return {path.name: path.read_bytes() for path in sorted(task.models.iterdir())}
+
+
+def test_the_configuration_knows_the_recipes():
+    assert tuple(RECIPES) == BUILT_IN
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_leaves_one_static_sub_model_a_width(make_task, method):
+    task = make_task()
+    train_family(task, find_recipe(method))
+    assert list(model_bytes(task)) == ["w050.safetensors", "w100.safetensors"]
+    pixels = torch.from_numpy(task.train_set.images.pixels[:5])
+    for name, width in (("w050", 0.5), ("w100", 1.0)):
+        model = submodel.load(task.models / f"{name}.safetensors")
+        assert (model.width, model.image_size, model.classes) == (width, 16, 4)
+        embeddings = model.embed(pixels)
+        assert embeddings.shape == (5, 8)
+        torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(5))
+
+    log = pd.read_parquet(task.records / "log.parquet")
+    losses = log[log["quantity"] == "loss"]
+    assert set(losses["model"]) == {"w050", "w100"}
+    assert losses.groupby("model").size().tolist() == [12, 12]
+    assert ("uncertainty" in set(log["quantity"])) == (method in ("sfsc", "sfsc-no-projection"))
+    assert ("conflict_share" in set(log["quantity"])) == (method not in ("independent", "bct"))
+    summary = json.loads((task.records / "summary.json").read_text())
+    assert summary["train_seconds"] > 0
+    assert summary["images"] == 48
+    assert not list(task.records.glob("checkpoint*"))
+
+
+def test_training_learns(make_task):
+    task = make_task(epochs=6)
+    train_family(task, RECIPES["sfsc"])
+    log = pd.read_parquet(task.records / "log.parquet")
+    losses = log[(log["quantity"] == "loss") & (log["model"] == "w050")]["value"].to_numpy()
+    assert losses[-5:].mean() < 0.5 * losses[:5].mean()
+
+
+@pytest.mark.parametrize("method", ["sfsc", "bct"])
+def test_the_same_seed_gives_the_same_bytes(make_task, method):
+    first, second, other = make_task("a"), make_task("b"), make_task("c", seed=1)
+    for task in (first, second, other):
+        train_family(task, find_recipe(method))
+    assert model_bytes(first) == model_bytes(second)
+    assert model_bytes(first) != model_bytes(other)
+
+
+@pytest.mark.parametrize("method", ["sfsc", "bct"])
+@pytest.mark.parametrize("stop", [1, 7, 11])
+def test_a_run_that_was_cut_off_ends_with_the_same_bytes(make_task, monkeypatch, method, stop):
+    undisturbed = make_task("a")
+    train_family(undisturbed, find_recipe(method))
+
+    # Every step is saved, and the run breaks off after `stop` of them.
+    broken = make_task("b", checkpoint_seconds=1e-9)
+    original, calls = loop.conflicts if method == "sfsc" else loop._learning_rate, 0
+
+    def breaking(*arguments):
+        nonlocal calls
+        calls += 1
+        if calls > stop:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, original.__name__, breaking)
+    with pytest.raises(KeyboardInterrupt):
+        train_family(broken, find_recipe(method))
+    monkeypatch.undo()
+    assert list(broken.records.glob("checkpoint*"))
+    train_family(broken, find_recipe(method))
+    assert model_bytes(broken) == model_bytes(undisturbed)
+    columns = ["step", "model", "quantity", "value"]
+    logs = [pd.read_parquet(t.records / "log.parquet")[columns] for t in (undisturbed, broken)]
+    logs = [log[log["quantity"] != "images_per_second"].reset_index(drop=True) for log in logs]
+    pd.testing.assert_frame_equal(*logs)
+
+
+def test_a_checkpoint_of_other_settings_is_not_resumed(make_task):
+    changed = make_task("a", learning_rate=0.01)
+    train_family(changed, RECIPES["sfsc"])
+    task = make_task("b")
+    train_family(task, RECIPES["sfsc-plain"])
+    # What another method left half-way under the same name.
+    mixed = make_task("c", learning_rate=0.01)
+    loop_checkpoint = mixed.records / "checkpoint-w050-w100.safetensors"
+    from sfsc.training import checkpoint
+
+    checkpoint.save(loop_checkpoint, {}, {"fingerprint": {}, "step": 3, "seconds": 1.0})
+    train_family(mixed, RECIPES["sfsc"])
+    assert model_bytes(mixed) == model_bytes(changed)
+
+
+def test_models_trained_apart_start_apart(make_task):
+    """Equal initial classifiers alone would make independent models compatible."""
+    task = make_task(epochs=1, learning_rate=1e-9)
+    train_family(task, find_recipe("independent"))
+    narrow, wide = (
+        submodel.load(task.models / f"{name}.safetensors") for name in ("w050", "w100")
+    )
+    first = narrow.network.head.weight
+    assert not torch.allclose(first, wide.network.head.weight[:, : first.shape[1]], atol=1e-3)
+
+
+def test_bct_makes_the_others_fit_the_reference_classifier(make_task):
+    """The reference equals the independent model of that width; the others are drawn to it."""
+    independent, bct = make_task("a", epochs=8), make_task("b", epochs=8)
+    train_family(independent, find_recipe("independent"))
+    train_family(bct, find_recipe("bct"))
+    assert model_bytes(bct)["w100.safetensors"] == model_bytes(independent)["w100.safetensors"]
+    pixels = torch.from_numpy(bct.train_set.images.pixels)
+    agreement = {}
+    for name, task in (("independent", independent), ("bct", bct)):
+        narrow, wide = (
+            submodel.load(task.models / f"{width}.safetensors").embed(pixels)
+            for width in ("w050", "w100")
+        )
+        agreement[name] = (narrow * wide).sum(dim=1).mean().item()
+    assert agreement["bct"] > agreement["independent"] + 0.3
+
+
+def test_a_non_finite_loss_stops_and_keeps_the_last_good_state(make_task):
+    task = make_task(learning_rate=1e30, checkpoint_seconds=1e-9)
+    with pytest.raises(InputError, match=r"step \d+ of 12: the loss of w\d+ is .* learning rate"):
+        train_family(task, RECIPES["sfsc-plain"])
+    assert not task.models.exists()
+    assert not (task.records / "log.parquet").exists()
+
+
+def test_bad_images_stop_or_are_counted(make_task, tmp_path):
+    class Broken(ArrayImages):
+        def read(self, row):
+            if row == 3:
+                raise InputError("3.jpg: cannot be decoded")
+            return super().read(row)
+
+    good = make_task().train_set
+    broken = TrainSet(Broken(good.images.ids, good.images.pixels), good.labels, good.classes)
+    with pytest.raises(InputError, match=r"3\.jpg"):
+        train_family(make_task(train_set=broken), RECIPES["sfsc"])
+    task = make_task(train_set=broken, on_bad_image="skip")
+    train_family(task, RECIPES["sfsc"])
+    summary = json.loads((task.records / "summary.json").read_text())
+    assert (summary["images"], summary["images_skipped"]) == (47, 1)
+
+
+def test_an_unknown_method_is_named():
+    with pytest.raises(InputError, match=r"baselines/no-such-method\.py"):
+        find_recipe("no-such-method")
+
+
+def test_labels_follow_their_images_when_some_are_left_out(make_task):
+    from sfsc.data.loader import load_pixels
+
+    class Broken(ArrayImages):
+        def read(self, row):
+            if row in (0, 5):
+                raise InputError("cannot be decoded")
+            return super().read(row)
+
+    images = make_task().train_set.images
+    pixels, rows = load_pixels(Broken(images.ids, images.pixels), range(10), 16, "skip")
+    assert rows.tolist() == [1, 2, 3, 4, 6, 7, 8, 9]
+    assert np.array_equal(pixels, images.pixels[rows])

@@ -1,0 +1,51 @@
+"""The rows of J against gradients computed one by one, and the combined update."""
+
+import pytest
+import torch
+
+from sfsc.switchable.network import NetworkSpec, build
+from sfsc.training.gradients import SharedGradients
+
+WIDTHS = (0.5, 0.75, 1.0)
+
+
+@pytest.fixture()
+def network():
+    spec = NetworkSpec("resnet18", 8, 8, 1, {"layers": [1, 1, 1, 1]})
+    return build(spec, WIDTHS, seed=0).to(memory_format=torch.channels_last)
+
+
+def separate_gradients(network, images):
+    """Row i: the gradient of sub-model i alone, flattened parameter by parameter."""
+    shared, rows = list(network.shared_parameters()), []
+    for index in range(len(WIDTHS)):
+        loss = network(images, index).square().sum()
+        grads = torch.autograd.grad(loss, shared, allow_unused=True)
+        rows.append([torch.zeros_like(p) if g is None else g for g, p in zip(grads, shared)])
+    return rows
+
+
+@pytest.mark.parametrize("scope", ["network", "layer"])
+def test_gram_and_combination(network, scope):
+    images = torch.randn(4, 3, 16, 16)
+    rows = separate_gradients(network, images)
+    shared = list(network.shared_parameters())
+    gradients = SharedGradients(shared, len(WIDTHS), scope)
+    for _ in range(2):  # the second time over what the first left behind
+        gradients.clear()
+        for index in range(len(WIDTHS)):
+            gradients.select(index)
+            network(images, index).square().sum().backward()
+        gram = gradients.gram()
+        weights = torch.rand(gram.shape[:2], dtype=torch.float64)
+        gradients.combine(weights)
+
+        layers = [torch.stack([row[k].flatten() for row in rows]) for k in range(len(shared))]
+        grams = torch.stack([J @ J.T for J in layers]).double()
+        expected = grams if scope == "layer" else grams.sum(0, keepdim=True)
+        torch.testing.assert_close(gram, expected, rtol=1e-4, atol=1e-6)
+        for k, parameter in enumerate(shared):
+            chosen = weights[k if scope == "layer" else 0].float()
+            update = sum(w * row[k] for w, row in zip(chosen, rows))
+            torch.testing.assert_close(parameter.grad, update, rtol=1e-4, atol=1e-5)
+            assert parameter.grad.stride() == parameter.stride()

@@ -24,8 +24,7 @@ lint: $(READY)
 	ruff format --check .
 	mypy
 
-# Installed without compiling: importing compiles the few files that are used.
 $(READY): constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@

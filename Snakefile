@@ -32,7 +32,7 @@ rule all:
 
 rule tables:
     input:
-        expand(f"{RESULTS}/tables/{{name}}.md", name=["main", "pairs", "ablation", "cost"]),
+        expand(f"{RESULTS}/tables/{{name}}.md", name=["main", "pairs", "compatibility", "ablation", "cost"]),
 
 
 rule ablation:

@@ -202,7 +202,7 @@ def cost(file: Path) -> None:
 @click.argument("names", nargs=-1, required=True)
 @click.option("--scores", type=_PATH, help="Folder that `sfsc collect` wrote to.")
 def tables(file: Path, names: tuple[str, ...], scores: Path | None) -> None:
-    """Render tables by name: main, pairs, ablation, cost."""
+    """Render tables by name: main, pairs, compatibility, ablation, cost."""
     from sfsc.report.tables import write_tables
 
     profile = config.read(file)
@@ -232,6 +232,18 @@ def page(file: Path) -> None:
     write_provenance(results, profile)
     title = profile.get("title", profile["profile"])
     write_page(results, str(title), profile["methods"], config.train_set_of(profile))
+
+
+@main.command()
+@_config
+@click.option("--name", required=True, help="The folder below results/published/.")
+def publish(file: Path, name: str) -> None:
+    """Copy rendered results to results/published/NAME and refresh the README's quotes."""
+    from sfsc.report.publish import publish as copy
+    from sfsc.report.publish import refresh_quotes
+
+    copy(config.results(config.read(file)), config.ROOT / "results" / "published" / name)
+    refresh_quotes([config.ROOT / "README.md"], config.ROOT)
 
 
 def _profile(file: Path, **chosen: str) -> config.Config:

@@ -1,7 +1,6 @@
 """Batches for training: images in memory as uint8, augmented as whole batches of tensors."""
 
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +11,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from sfsc.data.sets import Images
 from sfsc.files import InputError

@@ -47,6 +47,7 @@ def write_page(
             "A family is worth deploying on unequal machines if its cross-tests come close to its "
             "self-tests, and its self-tests close to those of the independent models.",
             _table(results, "main"),
+            _table(results, "compatibility"),
         ),
         _section(
             "Every pair of models",

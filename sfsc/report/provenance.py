@@ -27,7 +27,7 @@ def write_provenance(results: Path, config: Mapping[str, Any]) -> None:
         **_commit(),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "hardware": _hardware(),
+        "hardware": hardware(),
         "seeds": config["seeds"],
         "stages": _stage_seconds(results / "benchmarks"),
         "config": config,
@@ -48,7 +48,8 @@ def _commit() -> dict[str, Any]:
         return {"commit": None, "dirty": None}
 
 
-def _hardware() -> dict[str, Any]:
+def hardware() -> dict[str, Any]:
+    """The machine: CPU, cores, memory in GiB, GPU (None without one), operating system."""
     cpu = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.exists():

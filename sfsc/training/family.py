@@ -73,7 +73,9 @@ class Family:
         self._skipped = len(images.ids) - len(rows)
         self._batches = Batches(pixels, labels, options.batch_size, options.augment, self._device)
         # A checkpoint counts only for the very images and settings it was made with.
-        self._data = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
+        digest = hashlib.sha256(pixels.data)
+        digest.update(labels.data)
+        self._data = digest.hexdigest()
         self._logs: list[TrainingLog] = []
         self._seconds = 0.0
 
@@ -103,7 +105,6 @@ class Family:
             "spec": dataclasses.asdict(task.spec),
             "options": dataclasses.asdict(task.options),
             "objective": type(criterion).__name__,
-            "aggregation": aggregation.__name__,
         }
         log, seconds = train(
             network, criterion, aggregation, self._batches, task.options, seed,

@@ -115,7 +115,9 @@ def train(
             nothing = outcome.loss.new_tensor(float("nan"))
             uncertainties.append(nothing if outcome.uncertainty is None else outcome.uncertainty)
         gram = gradients.gram()
-        gradients.combine(aggregation(gram, generator(seed, "aggregation", step)))
+        # Divided by m, so that one learning rate suits a network of any number of sub-models.
+        weights = aggregation(gram, generator(seed, "aggregation", step)) / len(names)
+        gradients.combine(weights)
 
         measures = _measures(losses, uncertainties, gram)
         for name, loss in zip(names, measures, strict=False):

@@ -10,7 +10,7 @@ from sfsc.training.family import Task
 from sfsc.training.loop import TrainingOptions
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_task(tmp_path):
     """Tasks on coloured squares: 4 classes told apart by their mean colour."""
 

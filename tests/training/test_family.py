@@ -117,9 +117,7 @@ def test_models_trained_apart_start_apart(make_task):
     """Equal initial classifiers alone would make independent models compatible."""
     task = make_task(epochs=1, learning_rate=1e-9)
     train_family(task, find_recipe("independent"))
-    narrow, wide = (
-        submodel.load(task.models / f"{name}.safetensors") for name in ("w050", "w100")
-    )
+    narrow, wide = (submodel.load(task.models / f"{name}.safetensors") for name in ("w050", "w100"))
     first = narrow.network.head.weight
     assert not torch.allclose(first, wide.network.head.weight[:, : first.shape[1]], atol=1e-3)
 

@@ -9,7 +9,7 @@ from sfsc.training.gradients import SharedGradients
 WIDTHS = (0.5, 0.75, 1.0)
 
 
-@pytest.fixture()
+@pytest.fixture
 def network():
     spec = NetworkSpec("resnet18", 8, 8, 1, {"layers": [1, 1, 1, 1]})
     return build(spec, WIDTHS, seed=0).to(memory_format=torch.channels_last)
@@ -21,7 +21,9 @@ def separate_gradients(network, images):
     for index in range(len(WIDTHS)):
         loss = network(images, index).square().sum()
         grads = torch.autograd.grad(loss, shared, allow_unused=True)
-        rows.append([torch.zeros_like(p) if g is None else g for g, p in zip(grads, shared)])
+        rows.append(
+            [torch.zeros_like(p) if g is None else g for g, p in zip(grads, shared, strict=True)]
+        )
     return rows
 
 
@@ -46,6 +48,6 @@ def test_gram_and_combination(network, scope):
         torch.testing.assert_close(gram, expected, rtol=1e-4, atol=1e-6)
         for k, parameter in enumerate(shared):
             chosen = weights[k if scope == "layer" else 0].float()
-            update = sum(w * row[k] for w, row in zip(chosen, rows))
+            update = sum(w * row[k] for w, row in zip(chosen, rows, strict=True))
             torch.testing.assert_close(parameter.grad, update, rtol=1e-4, atol=1e-5)
             assert parameter.grad.stride() == parameter.stride()

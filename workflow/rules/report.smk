@@ -11,6 +11,7 @@ rule tables_of_all_methods:
     output:
         rendered("main"),
         rendered("pairs"),
+        rendered("compatibility"),
         rendered("cost"),
         rendered("training_time"),
     params:
@@ -20,7 +21,7 @@ rule tables_of_all_methods:
     benchmark:
         f"{RESULTS}/benchmarks/report/tables.tsv"
     shell:
-        "sfsc tables --config {CONFIG} main pairs cost 2> {log}"
+        "sfsc tables --config {CONFIG} main pairs compatibility cost 2> {log}"
 
 
 rule ablation_table:

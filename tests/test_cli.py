@@ -1,0 +1,189 @@
+"""The command line: its help, its results, and one clear line for bad input."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from sfsc.cli import main
+from sfsc.retrieval.pairs import METRIC_COLUMNS
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def unit_vectors(path, rows, dimension=8, seed=0):
+    vectors = np.random.default_rng(seed).standard_normal((rows, dimension))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.save(path, vectors.astype(np.float32))
+    return path
+
+
+def refused(result, *parts):
+    """One line on standard error, exit code 1."""
+    assert result.exit_code == 1, result.output
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    for part in parts:
+        assert part in result.stderr
+    return True
+
+
+def test_every_command_has_help():
+    assert "Usage" in run("--help").output
+    for name, command in main.commands.items():
+        assert command.help, name
+        result = run(name, "--help")
+        assert result.exit_code == 0
+        assert "Usage" in result.output
+
+
+@pytest.fixture
+def labels(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("id,label\n" + "".join(f"i{n},{n % 3}\n" for n in range(12)))
+    return path
+
+
+def evaluate(truth, query, gallery, out, *more):
+    return run(
+        "evaluate", "--ground-truth", truth, "--query", f"a={query}", "--gallery", f"a={gallery}",
+        "--gallery", f"b={gallery}", "--out", out, *more,
+    )  # fmt: skip
+
+
+def test_evaluate_labels(tmp_path, labels):
+    vectors = unit_vectors(tmp_path / "e.npy", 12)
+    result = evaluate(labels, vectors, vectors, tmp_path / "m.csv", "--method", "mine")
+    assert result.exit_code == 0, result.output
+    metrics = pd.read_csv(tmp_path / "m.csv")
+    assert list(metrics) == METRIC_COLUMNS
+    assert len(metrics) == 2 * 4
+    assert set(metrics["method"]) == {"mine"}
+    assert len(pd.read_parquet(tmp_path / "m.per_query.parquet")) == 2 * 12
+
+
+def test_evaluate_revisited(tmp_path):
+    gnd = {
+        "imlist": [f"g{n}" for n in range(9)],
+        "qimlist": ["q0"],
+        "gnd": [{"bbx": [0.0, 0.0, 5.0, 5.0], "easy": [0, 1], "hard": [2], "junk": [3]}],
+    }
+    (tmp_path / "gnd_x.pkl").write_bytes(pickle.dumps(gnd))
+    query = unit_vectors(tmp_path / "q.npy", 1)
+    gallery = unit_vectors(tmp_path / "g.npy", 9, seed=1)
+    result = evaluate(tmp_path / "gnd_x.pkl", query, gallery, tmp_path / "m.csv")
+    assert result.exit_code == 0, result.output
+    assert set(pd.read_csv(tmp_path / "m.csv")["protocol"]) == {"easy", "medium", "hard"}
+
+
+def test_evaluate_gldv2(tmp_path):
+    queries = [f"{n:016x}" for n in range(3)]
+    index = [f"{n:016x}" for n in range(100, 110)]
+    solution = tmp_path / "retrieval_solution_v2.1.csv"
+    solution.write_text(
+        "id,images,Usage\n"
+        f"{queries[0]},{index[0]} {index[4]},Private\n"
+        f"{queries[1]},{index[1]},Public\n"
+        f"{queries[2]},None,Ignored\n"
+    )
+    (tmp_path / "q.txt").write_text("\n".join(queries[:2]) + "\n")
+    (tmp_path / "g.txt").write_text("\n".join(index) + "\n")
+    query = unit_vectors(tmp_path / "q.npy", 2)
+    gallery = unit_vectors(tmp_path / "g.npy", 10, seed=1)
+    ids = ("--query-ids", tmp_path / "q.txt", "--gallery-ids", tmp_path / "g.txt")
+    result = evaluate(solution, query, gallery, tmp_path / "m.csv", *ids)
+    assert result.exit_code == 0, result.output
+    metrics = pd.read_csv(tmp_path / "m.csv")
+    assert set(metrics["protocol"]) == {"private", "public"}
+    assert set(metrics["metric"]) == {"mAP@100"}
+    refused(evaluate(solution, query, gallery, tmp_path / "n.csv"), "--query-ids")
+
+
+def test_evaluate_refuses_and_writes_nothing(tmp_path, labels):
+    good = unit_vectors(tmp_path / "good.npy", 12)
+    short = unit_vectors(tmp_path / "short.npy", 11)
+    other = unit_vectors(tmp_path / "other.npy", 12, dimension=4)
+    broken = np.load(good)
+    broken[5, 2] = np.nan
+    np.save(tmp_path / "nan.npy", broken)
+    out = tmp_path / "out" / "m.csv"
+    refused(evaluate(labels, good, short, out), "short.npy", "11", "12")
+    refused(evaluate(labels, good, other, out), "good.npy", "other.npy", "8", "4")
+    refused(evaluate(labels, good, tmp_path / "nan.npy", out), "nan.npy", "5")
+    refused(evaluate(labels, good, tmp_path / "absent.npy", out), "absent.npy")
+    refused(evaluate(tmp_path / "absent.csv", good, good, out), "absent.csv")
+    refused(
+        run("evaluate", "--ground-truth", labels, "--query", "good.npy", "--gallery", f"a={good}",
+            "--out", out),
+        "--query good.npy", "NAME=FILE",
+    )  # fmt: skip
+    assert not out.parent.exists() or not list(out.parent.iterdir())
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch pwned",)
+
+
+def test_a_hostile_ground_truth_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "gnd_evil.pkl"
+    path.write_bytes(pickle.dumps({"imlist": [], "qimlist": [], "gnd": Evil()}))
+    vectors = unit_vectors(tmp_path / "e.npy", 12)
+    refused(evaluate(path, vectors, vectors, tmp_path / "m.csv"), "gnd_evil.pkl", "system")
+    assert not (tmp_path / "pwned").exists()
+    assert not (tmp_path / "m.csv").exists()
+
+
+PROFILE = """
+profile: test
+seeds: [0]
+methods: [sfsc]
+widths: [0.5, 1.0]
+model:
+  {backbone: resnet18, base_channels: 8, stem_stride: 2, embedding_dim: 8,
+   args: {layers: [1, 1, 1, 1]}}
+training: {epochs: 1, batch_size: 8, learning_rate: 0.05}
+train_sets: {digits: {kind: digits, image_size: 8}}
+eval_sets: {digits: {kind: digits, train_set: digits}}
+"""
+
+
+def test_a_family_by_hand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("p.yaml").write_text(PROFILE)
+    common = ("--config", "p.yaml", "--method", "sfsc")
+    assert run("check", "--config", "p.yaml").exit_code == 0
+    for command in (
+        ("train", *common, "--train-set", "digits", "--seed", "0"),
+        ("embed", *common, "--eval-set", "digits"),
+        ("evaluate-method", *common, "--eval-set", "digits"),
+        ("collect", "--config", "p.yaml"),
+        ("cost", "--config", "p.yaml"),
+    ):
+        result = run(*command)
+        assert result.exit_code == 0, (command, result.output)
+    metrics = pd.read_csv("results/test/metrics.csv")
+    assert len(metrics) == 4 * 4
+    assert len(pd.read_csv("results/test/cost.csv")) == 2
+    refused(run("train", *common, "--train-set", "nope", "--seed", "0"), "--train-set nope")
+    refused(run("embed", *common, "--eval-set", "nope"), "--eval-set nope", "digits")
+    refused(run("embed", "--config", "p.yaml", "--method", "x", "--eval-set", "digits"), "w050")
+    refused(run("generate", "--config", "p.yaml"), "synthetic")
+
+
+def test_light_commands_import_neither_torch_nor_timm():
+    code = (
+        "import sys, sfsc.cli, sfsc.config, sfsc.data.kinds, sfsc.retrieval.collect, "
+        "sfsc.retrieval.ground_truth, sfsc.report.tables, sfsc.report.cost, sfsc.report.page;"
+        "print([m for m in ('torch', 'timm') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,137 @@
+"""Sub-model files and embedding files."""
+
+import numpy as np
+import pytest
+import torch
+
+from sfsc import submodel
+from sfsc.data.loader import Normalisation
+from sfsc.data.sets import ArrayImages, GroundTruth, LabelRelevance, RetrievalSet
+from sfsc.embed import embed_set
+from sfsc.files import InputError
+from sfsc.submodel import SubModel
+from sfsc.switchable.network import NetworkSpec, build
+from sfsc.training import checkpoint
+
+SPEC = NetworkSpec("resnet18", 8, 8, 2, {"layers": [1, 1, 1, 1]})
+COLOURS = Normalisation((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+
+
+def make_model(width=0.5, seed=0, size=16):
+    network = build(SPEC, [width], seed).extract(0)
+    return SubModel(network, SPEC, width, size, COLOURS, classes=3)
+
+
+def make_set(queries=5, gallery=600):
+    random = np.random.default_rng(0)
+
+    def images(prefix, count):
+        pixels = random.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+        return ArrayImages([f"{prefix}{i}" for i in range(count)], pixels)
+
+    q, g = images("q", queries), images("g", gallery)
+    relevance = LabelRelevance(np.zeros(queries, np.int64), np.zeros(gallery, np.int64), False)
+    return RetrievalSet(q, g, GroundTruth("labelled", q.ids, g.ids, {"all": relevance}))
+
+
+def test_a_saved_sub_model_computes_the_same(tmp_path):
+    model = make_model()
+    submodel.save(tmp_path / "a.safetensors", model)
+    submodel.save(tmp_path / "b.safetensors", model)
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    loaded = submodel.load(tmp_path / "a.safetensors")
+    pixels = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8)
+    torch.testing.assert_close(loaded.embed(pixels), model.embed(pixels))
+    assert loaded.normalisation == COLOURS
+
+
+def test_cost_in_the_header_is_that_of_the_layers(tmp_path):
+    """Multiply-adds by hooks on the layers of the plain network, one image."""
+    model = make_model(width=1.0)
+    submodel.save(tmp_path / "m.safetensors", model)
+    info = checkpoint.load(tmp_path / "m.safetensors")[1]
+    total = 0
+
+    def count(layer, inputs, output):
+        nonlocal total
+        total += layer.weight.numel() * (output[0, 0].numel() if output.ndim == 4 else 1)
+
+    for layer in model.network.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            layer.register_forward_hook(count)
+    model.network(torch.zeros(1, 3, 16, 16))
+    assert info["multiply_adds"] == total
+    assert info["parameters"] == sum(p.numel() for p in model.network.parameters())
+
+
+def test_embeddings_follow_the_contract(tmp_path):
+    data, models = make_set(), {}
+    for name, seed in (("a", 0), ("b", 1)):
+        submodel.save(tmp_path / f"{name}.safetensors", make_model(seed=seed))
+        models[tmp_path / name] = tmp_path / f"{name}.safetensors"
+    embed_set(data, models)
+    for folder, path in models.items():
+        for part, images in (("query", data.queries), ("gallery", data.gallery)):
+            array = np.load(folder / f"{part}.npy")
+            assert array.dtype == np.float32
+            assert array.flags.c_contiguous
+            assert array.shape == (len(images.ids), 8)
+            expected = submodel.load(path).embed(torch.from_numpy(images.pixels)).numpy()
+            np.testing.assert_allclose(array, expected, atol=1e-5)
+    assert [p.name for p in sorted((tmp_path / "a").iterdir())] == ["gallery.npy", "query.npy"]
+
+
+def test_a_gallery_that_queries_itself_is_embedded_once_and_written_twice(tmp_path):
+    data = make_set()
+    own = RetrievalSet(data.gallery, data.gallery, data.ground_truth)
+    submodel.save(tmp_path / "m.safetensors", make_model())
+    embed_set(own, {tmp_path / "m": tmp_path / "m.safetensors"})
+    files = [(tmp_path / "m" / f"{part}.npy").read_bytes() for part in ("query", "gallery")]
+    assert files[0] == files[1]
+
+
+def test_a_broken_image_leaves_no_embeddings(tmp_path):
+    class Broken(ArrayImages):
+        def read(self, row):
+            if row == 500:
+                raise InputError("g500: cannot be decoded")
+            return super().read(row)
+
+    data = make_set()
+    broken = Broken(data.gallery.ids, data.gallery.pixels)
+    submodel.save(tmp_path / "m.safetensors", make_model())
+    with pytest.raises(InputError, match="g500"):
+        embed_set(
+            RetrievalSet(data.queries, broken, data.ground_truth),
+            {tmp_path / "m": tmp_path / "m.safetensors"},
+        )
+    assert not list((tmp_path / "m").iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"not a safetensors file", b"\xff" * 64])
+def test_a_broken_sub_model_file_is_named(tmp_path, content):
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"broken\.safetensors: not a safetensors file"):
+        submodel.load(path)
+
+
+def test_another_format_version_is_refused(tmp_path):
+    path = tmp_path / "m.safetensors"
+    submodel.save(path, make_model())
+    tensors, info = checkpoint.load(path)
+    checkpoint.save(path, tensors, info | {"format_version": 99})
+    with pytest.raises(InputError, match="format version 99"):
+        submodel.load(path)
+    checkpoint.save(path, tensors, info | {"width": 1.0})
+    with pytest.raises(InputError, match="weights do not fit"):
+        submodel.load(path)
+
+
+def test_sub_models_of_different_image_sizes_are_refused(tmp_path):
+    models = {}
+    for size in (16, 24):
+        submodel.save(tmp_path / f"{size}.safetensors", make_model(size=size))
+        models[tmp_path / str(size)] = tmp_path / f"{size}.safetensors"
+    with pytest.raises(InputError, match=r"\[16, 24\]"):
+        embed_set(make_set(), models)

@@ -1,0 +1,157 @@
+"""The real Snakefile, on a tiny profile."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+TINY = Path(__file__).with_name("tiny.yaml")
+
+
+def snakemake(directory, *arguments, source=REPOSITORY, config=TINY):
+    """Run Snakemake as a user would, with results and data below `directory`."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(source),
+    }
+    command = ["snakemake", "--cores", "2", *arguments, "--snakefile", source / "Snakefile"]
+    command += ["--directory", directory, "--configfile", config]
+    return subprocess.run(
+        [str(word) for word in command], env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A directory with the results of a full run."""
+    directory = tmp_path_factory.mktemp("run")
+    run = snakemake(directory, "all")
+    assert run.returncode == 0, run.stderr[-5000:]
+    return directory
+
+
+@pytest.fixture
+def results(finished):
+    return finished / "results" / "tiny"
+
+
+def test_every_pair_of_every_method_is_scored(results):
+    config = yaml.safe_load(TINY.read_text())
+    metrics = pd.read_csv(results / "metrics.csv")
+    assert list(metrics) == [
+        "dataset", "protocol", "metric", "method", "seed", "query_model", "gallery_model", "value",
+    ]  # fmt: skip
+    assert metrics["value"].between(0, 1).all()
+    pairs = metrics.groupby(["method", "dataset", "protocol", "metric"]).size()
+    assert (pairs == 4).all()
+    assert set(metrics["method"]) == set(config["methods"])
+    assert set(metrics["dataset"]) == set(config["eval_sets"])
+    per_query = pd.read_parquet(results / "per_query.parquet")
+    keys = [c for c in metrics if c != "value"]
+    means = per_query.groupby(keys, observed=True)["value"].mean().reset_index()
+    merged = metrics.merge(means, on=keys, suffixes=("", "_of_queries"))
+    assert len(merged) == len(means) > 0
+    assert merged["value"].to_numpy() == pytest.approx(merged["value_of_queries"], abs=1e-6)
+
+
+def test_contracts_of_the_results_folder(results):
+    for name in ("main", "pairs", "compatibility", "ablation", "cost", "training_time"):
+        for ending in ("csv", "md", "tex"):
+            assert (results / "tables" / f"{name}.{ending}").stat().st_size > 0
+    for name in ("cost-accuracy", "training-conflict", "training-uncertainty"):
+        for ending in ("png", "pdf"):
+            assert (results / "figures" / f"{name}.{ending}").stat().st_size > 1000
+    models = results / "models" / "landmarks" / "sfsc" / "seed0"
+    assert [path.name for path in sorted(models.iterdir())] == [
+        "w050.safetensors",
+        "w100.safetensors",
+    ]
+    provenance = json.loads((results / "provenance.json").read_text())
+    assert provenance["profile"] == "tiny"
+    assert {"generate", "train", "embed", "evaluate"} <= set(provenance["stages"])
+    page = (results / "README.md").read_text()
+    for link in re.findall(r"\]\(([^)#]+)\)", page):
+        if "://" not in link:
+            assert (results / link).exists(), link
+    logs = {path.parent.name for path in (results / "logs").rglob("*.log")}
+    assert {"train", "embed", "evaluate"} <= logs
+
+
+def test_a_second_run_finds_nothing_to_do(finished):
+    run = snakemake(finished, "all")
+    assert run.returncode == 0
+    assert "Nothing to be done" in run.stderr + run.stdout
+
+
+def test_a_changed_setting_reruns_what_depends_on_it(finished, tmp_path):
+    changed = yaml.safe_load(TINY.read_text())
+    changed["train_sets"]["landmarks"]["training"] = {"epochs": 3}
+    config = tmp_path / "changed.yaml"
+    config.write_text(yaml.safe_dump(changed))
+    kept = (finished / "results" / "tiny" / "config.yaml").read_text()
+    run = snakemake(finished, "--dry-run", "all", config=config)
+    (finished / "results" / "tiny" / "config.yaml").write_text(kept)
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout, flags=re.MULTILINE))
+    assert counts["train"] == "4"
+    assert "generate" not in counts
+    assert "chance" not in counts
+
+
+def test_the_ablation_alone_trains_no_baseline(tmp_path):
+    run = snakemake(tmp_path, "--dry-run", "ablation")
+    assert run.returncode == 0, run.stderr
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout, flags=re.MULTILINE))
+    assert counts["train"] == "4"
+    assert not {"train_independent", "train_bct", "train_joint", "chance"} & set(counts)
+
+
+def test_a_deleted_table_is_rendered_again_and_alone(finished, results):
+    (results / "tables" / "ablation.md").unlink()
+    run = snakemake(finished, "ablation")
+    assert run.returncode == 0, run.stderr
+    assert (results / "tables" / "ablation.md").exists()
+    assert "rule train" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"wdiths": [1.0]}, "wdiths: unknown key; did you mean 'widths'?"),
+        ({"widths": [0, 1.0]}, "widths[0]: 0 is less than or equal to the minimum of 0"),
+        ({"methods": ["sfsc", "mine"]}, "methods: 'mine' is not built in"),
+    ],
+)
+def test_a_bad_configuration_stops_before_anything_runs(tmp_path, change, message):
+    config = tmp_path / "bad.yaml"
+    config.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | change))
+    run = snakemake(tmp_path / "run", "all", config=config)
+    assert run.returncode != 0
+    assert message in run.stdout + run.stderr
+    assert not (tmp_path / "run" / "results").exists()
+
+
+def test_the_example_baseline_is_two_files_and_a_line(tmp_path):
+    """docs/adding-a-baseline.md: copy the files, add the name, run, find it in the tables."""
+    source = tmp_path / "clone"
+    for name in ("sfsc", "baselines", "workflow", "profiles", "config", "docs"):
+        shutil.copytree(REPOSITORY / name, source / name)
+    shutil.copy(REPOSITORY / "Snakefile", source)
+    for ending in ("py", "smk"):
+        shutil.copy(source / f"docs/examples/equal-voices.{ending}", source / "baselines")
+    config = tmp_path / "mine.yaml"
+    changed = yaml.safe_load(TINY.read_text()) | {"methods": ["sfsc-plain", "equal-voices"]}
+    config.write_text(yaml.safe_dump(changed))
+    run = snakemake(tmp_path / "run", "all", source=source, config=config)
+    assert run.returncode == 0, run.stderr[-5000:]
+    for table in ("main", "pairs", "cost", "training_time"):
+        text = (tmp_path / "run/results/tiny/tables" / f"{table}.md").read_text()
+        assert "equal-voices" in text or table == "cost"
+    assert "equal-voices" in (tmp_path / "run/results/tiny/README.md").read_text()

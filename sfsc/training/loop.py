@@ -31,10 +31,9 @@ class TrainingOptions:
     epochs: int
     batch_size: int
     learning_rate: float
-    """Peak rate of SGD with Nesterov momentum: linear warm-up, then linear decay to zero."""
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    """L2 penalty on weights; normalisation and biases have none."""
+    """Peak rate of AdamW: linear warm-up, then linear decay to zero."""
+    weight_decay: float = 0.05
+    """Decoupled, of weights; normalisation and biases have none."""
     warmup: float = 0.2
     """Share of the steps in which the rate rises."""
     augment: Augment = field(default_factory=Augment)
@@ -115,9 +114,7 @@ def train(
             nothing = outcome.loss.new_tensor(float("nan"))
             uncertainties.append(nothing if outcome.uncertainty is None else outcome.uncertainty)
         gram = gradients.gram()
-        # Divided by m, so that one learning rate suits a network of any number of sub-models.
-        weights = aggregation(gram, generator(seed, "aggregation", step)) / len(names)
-        gradients.combine(weights)
+        gradients.combine(aggregation(gram, generator(seed, "aggregation", step)))
 
         measures = _measures(losses, uncertainties, gram)
         for name, loss in zip(names, measures, strict=False):
@@ -175,11 +172,10 @@ def _optimiser(modules: nn.Module, options: TrainingOptions) -> torch.optim.Opti
         {"params": [p for p in parameters if p.ndim > 1]},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.SGD(
+    return torch.optim.AdamW(
         groups,
         lr=options.learning_rate,
-        momentum=options.momentum,
+        betas=(0.9, 0.99),
         weight_decay=options.weight_decay,
-        nesterov=options.momentum > 0,
         foreach=True,
     )

@@ -1,5 +1,6 @@
 """The command line: its help, its results, and one clear line for bad input."""
 
+import json
 import os
 import pickle
 import subprocess
@@ -9,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from click.testing import CliRunner
+from PIL import Image
 
 from sfsc.cli import main
 from sfsc.retrieval.pairs import METRIC_COLUMNS
@@ -177,6 +180,38 @@ def test_a_family_by_hand(tmp_path, monkeypatch):
     refused(run("embed", *common, "--eval-set", "nope"), "--eval-set nope", "digits")
     refused(run("embed", "--config", "p.yaml", "--method", "x", "--eval-set", "digits"), "w050")
     refused(run("generate", "--config", "p.yaml"), "synthetic")
+
+
+def test_broken_training_images(tmp_path, monkeypatch):
+    """A truncated JPEG, then an absent image: one line, exit code 1, nothing half-written."""
+    monkeypatch.chdir(tmp_path)
+    ids = [f"{n:016x}" for n in range(12)]
+    for name in ids:
+        path = Path("gldv2/train", *name[:3], f"{name}.jpg")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((24, 24), 60).convert("RGB").save(path)
+    Path("gldv2/train_clean.csv").write_text(
+        f"landmark_id,images\n1,{' '.join(ids[:6])}\n2,{' '.join(ids[6:])}\n"
+    )
+    profile = yaml.safe_load(PROFILE)
+    profile["train_sets"] = {"digits": {"kind": "gldv2", "path": "gldv2", "image_size": 16}}
+    Path("p.yaml").write_text(yaml.safe_dump(profile))
+    train = ("train", "--config", "p.yaml", "--method", "sfsc", "--train-set", "digits",
+             "--seed", "0")  # fmt: skip
+    broken = path.read_bytes()
+    path.write_bytes(broken[: len(broken) // 2])
+    refused(run(*train), f"{path.name}: cannot be decoded")
+    path.unlink()
+    refused(run(*train), f"{path.name}: no such image")
+    assert not Path("results").exists()
+
+    path.write_bytes(broken[: len(broken) // 2])
+    profile["training"]["on_bad_image"] = "skip"
+    Path("p.yaml").write_text(yaml.safe_dump(profile))
+    result = run(*train)
+    assert result.exit_code == 0, result.output
+    summary = json.loads(Path("results/test/training/digits/sfsc/seed0/summary.json").read_text())
+    assert summary["images_skipped"] == 1
 
 
 def test_light_commands_import_neither_torch_nor_timm():

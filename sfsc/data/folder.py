@@ -4,7 +4,6 @@ import gzip
 import io
 import logging
 import lzma
-import sys
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -13,11 +12,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from sfsc.data.labels import leave_one_out
 from sfsc.data.sets import ArrayImages, FileImages, Images, RetrievalSet, TrainSet
 from sfsc.files import InputError
+from sfsc.progress import progress
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +79,7 @@ def _from_archive(path: Path, split: str, on_bad_image: Literal["stop", "skip"])
         with (
             _decompressed(path) as file,
             tarfile.open(fileobj=file, mode="r|", bufsize=_BUFFER) as archive,
-            tqdm(archive, f"{path.name}: {split}", unit="", file=sys.stderr, disable=None) as bar,
+            progress(archive, f"{path.name}: {split}", "file") as bar,
         ):
             for member in bar:
                 item = _item(path, member, split)

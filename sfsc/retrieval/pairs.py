@@ -1,16 +1,15 @@
 """Score every cross-model pair: each query model against each gallery model."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from sfsc.data.sets import GroundTruth
 from sfsc.files import InputError, replacing
+from sfsc.progress import progress
 from sfsc.retrieval import embeddings
 from sfsc.retrieval.precision import METRICS
 from sfsc.retrieval.search import positive_ranks, rankings
@@ -49,9 +48,7 @@ def evaluate_pairs(
     means: list[tuple[str, str, str, str, float]] = []
     per_query: list[pd.DataFrame] = []
     pairs = [(query_model, gallery_model) for query_model in queries for gallery_model in galleries]
-    for query_model, gallery_model in tqdm(
-        pairs, desc="pairs", unit="pair", file=sys.stderr, disable=None
-    ):
+    for query_model, gallery_model in progress(pairs, "pairs", "pair"):
         values = _score(ground_truth, scored, queries[query_model], galleries[gallery_model])
         for protocol, rows in scored.items():
             names = list(metrics)

@@ -85,6 +85,17 @@ def test_contracts_of_the_results_folder(results):
     assert {"train", "embed", "evaluate"} <= logs
 
 
+def test_the_same_seed_gives_the_same_metrics(results, tmp_path):
+    config = tmp_path / "again.yaml"
+    again = yaml.safe_load(TINY.read_text()) | {"methods": ["chance", "bct", "sfsc"]}
+    config.write_text(yaml.safe_dump(again))
+    run = snakemake(tmp_path, "results/tiny/metrics.csv", config=config)
+    assert run.returncode == 0, run.stderr[-5000:]
+    lines = (results / "metrics.csv").read_text().splitlines()
+    expected = [line for line in lines if line.split(",")[3] in {"method", *again["methods"]}]
+    assert (tmp_path / "results/tiny/metrics.csv").read_text().splitlines() == expected
+
+
 def test_a_second_run_finds_nothing_to_do(finished):
     run = snakemake(finished, "all")
     assert run.returncode == 0

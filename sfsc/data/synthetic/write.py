@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import pickle
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from sfsc.data.synthetic.draw import Landmark, draw_landmark
 from sfsc.data.synthetic.props import draw_props
 from sfsc.data.synthetic.views import EASY, HARD, View, draw_view, photograph
 from sfsc.files import InputError, replacing
+from sfsc.progress import progress
 
 _JPEG_QUALITY = 90
 _VIEWS_OF_A_STRANGER = 4
@@ -69,9 +69,9 @@ def generate(root: Path, options: SyntheticOptions) -> None:
     _check(root, options)
     with (
         replacing(root) as folder,
-        tqdm(desc="landmarks", unit=" images", file=sys.stderr, disable=None) as progress,
+        progress(None, "landmarks", "image") as bar,
     ):
-        studio = _Studio(options, progress)
+        studio = _Studio(options, bar)
         _write_gldv2(folder / "gldv2", options, studio)
         _write_revisited(folder / "rsynthetic", options, studio)
 
@@ -94,9 +94,9 @@ def _check(root: Path, options: SyntheticOptions) -> None:
 class _Studio:
     """Draws and photographs landmarks; each picture depends on the seed and its key alone."""
 
-    def __init__(self, options: SyntheticOptions, progress: "tqdm[NoReturn]") -> None:
+    def __init__(self, options: SyntheticOptions, bar: "tqdm[NoReturn]") -> None:
         self._options = options
-        self._progress = progress
+        self._bar = bar
         self._props = draw_props(self.rng("props"))
 
     def rng(self, key: str) -> np.random.Generator:
@@ -119,7 +119,7 @@ class _Studio:
         shot = photograph(landmark, view, size, self._props, self.rng(f"scene {key}"))
         path.parent.mkdir(parents=True, exist_ok=True)
         shot.picture.save(path, quality=_JPEG_QUALITY)
-        self._progress.update()
+        self._bar.update()
         return shot.box
 
 

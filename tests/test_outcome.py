@@ -1,0 +1,79 @@
+"""The scientific outcome: what compatible training is for happens, and only where it should."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from sfsc import config
+from sfsc.data.kinds import retrieval_set
+from sfsc.embed import embed_set
+from sfsc.method import find_recipe
+from sfsc.retrieval.pairs import evaluate_files
+from sfsc.training.family import task, train_family
+
+ROOT = Path(__file__).parents[1]
+PUBLISHED = ROOT / "results" / "published" / "mini" / "metrics.csv"
+
+
+def outcome(matrix):
+    """Mean self-test and mean cross-test of a matrix of pairs."""
+    own = np.eye(len(matrix), dtype=bool)
+    return matrix[own].mean(), matrix[~own].mean()
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """The digits of the default profile, at its narrowest and widest, by two methods."""
+    profile = yaml.safe_load((ROOT / "config" / "mini.yaml").read_text())
+    profile["widths"] = [0.25, 1.0]
+    data = retrieval_set(profile["eval_sets"]["digits"])
+    matrices = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("digits"))
+        for method in ("independent", "sfsc"):
+            work = task(profile, "digits", method, seed=0)
+            train_family(work, find_recipe(method))
+            names = config.model_names(profile)
+            embed_set(
+                data, {work.records / name: work.models / f"{name}.safetensors" for name in names}
+            )
+            files = [
+                {name: work.records / name / f"{part}.npy" for name in names}
+                for part in ("query", "gallery")
+            ]
+            means = evaluate_files(data.ground_truth, *files)[0]
+            means = means[means["metric"] == "mAP"]
+            pairs = means.pivot(index="query_model", columns="gallery_model", values="value")
+            matrices[method] = pairs.to_numpy()
+    return matrices
+
+
+def test_sfsc_is_compatible_with_itself(digits):
+    own, cross = outcome(digits["sfsc"])
+    assert cross >= 0.9 * own
+    assert digits["sfsc"][1, 1] >= 0.9 * digits["independent"][1, 1]
+
+
+def test_independent_models_are_not(digits):
+    own, cross = outcome(digits["independent"])
+    assert own > 0.8
+    # Ten classes: chance is a tenth; tight clusters in a random order reach about twice that.
+    assert cross < 0.3
+
+
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="no published run of the default profile")
+def test_the_published_run_of_the_default_profile():
+    metrics = pd.read_csv(PUBLISHED)
+    metrics = metrics[metrics["metric"].isin(["mAP", "mAP@100"])]
+    for _, part in metrics.groupby(["dataset", "protocol"]):
+        means = part.groupby(["method", "query_model", "gallery_model"])["value"].mean()
+        matrices = {
+            method: means[method].unstack().to_numpy() for method in part["method"].unique()
+        }
+        sfsc, independent = outcome(matrices["sfsc"]), outcome(matrices["independent"])
+        assert sfsc[1] >= 0.9 * sfsc[0]
+        assert independent[1] < 0.5 * sfsc[1]
+        assert matrices["sfsc"][-1, -1] >= 0.9 * matrices["independent"][-1, -1]

@@ -227,8 +227,9 @@ def _conflict(logs: pd.DataFrame, methods: Sequence[str]) -> Figure:
                 axes.axhline(0, color="black", linewidth=0.8)
                 axes.set_xlabel("training step")
             else:
-                axes.set_ylim(bottom=0)
                 axes.set_title(f"trained on {train_set}")
+    # After the last panel: a limit on a shared axis stops it from growing with the next.
+    grid[0][0].set_ylim(bottom=0)
     figure.legend(list(handles.values()), list(handles), loc="outside right center")
     figure.suptitle(f"Do the sub-models' gradients conflict?\n{_curve_note(values)}")
     return figure
@@ -247,7 +248,7 @@ def _uncertainty(logs: pd.DataFrame) -> Figure:
             if not part.empty:
                 handles[model] = _curves(axes, part, shade, 1)
         axes.set(title=f"trained on {train_set}", xlabel="training step")
-        axes.set_ylim(bottom=0)
+    line[0].set_ylim(0, 1)
     line[0].set_ylabel("uncertainty u = K / S\n(1: no evidence, 0: certain)")
     figure.legend(
         list(handles.values()), list(handles), loc="outside right center", title="sub-model"

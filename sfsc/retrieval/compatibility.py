@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from sfsc.files import InputError
 
+# Relative to less than this, a gain says nothing.
+_LEAST_ADVANTAGE = 0.01
+
 _FAMILY = ["dataset", "protocol", "metric", "method", "seed"]
 
 
@@ -27,7 +30,7 @@ def compatibility(metrics: pd.DataFrame, reference: str = "independent") -> pd.D
 
     Returns the columns dataset, protocol, metric, method, seed, measure, value. A family of one
     model has no cross_mean, never_hurts or update_gain; update_gain is also left out where the
-    reference lacks a model or its sum is not positive. Raises InputError for a family with a
+    reference lacks a model or its mean advantage is less than a hundredth. Raises InputError for a family with a
     missing or repeated pair.
     """
     references = _self_tests(metrics[metrics["method"] == reference])
@@ -81,7 +84,7 @@ def _measures(M: NDArray[np.float64], upper: NDArray[np.float64]) -> dict[str, f
     measures["cross_mean"] = float(np.mean(M[~np.eye(len(M), dtype=bool)]))
     unhurt = (M[wide, narrow] >= own) & (M[narrow, wide] >= own)
     measures["never_hurts"] = float(np.mean(unhurt))
-    possible = float(np.sum(upper[wide] - own))
-    if possible > 0:
-        measures["update_gain"] = float(np.sum(M[wide, narrow] - own)) / possible
+    possible = float(np.mean(upper[wide] - own))
+    if possible >= _LEAST_ADVANTAGE:
+        measures["update_gain"] = float(np.mean(M[wide, narrow] - own)) / possible
     return measures

@@ -30,8 +30,8 @@ def compatibility(metrics: pd.DataFrame, reference: str = "independent") -> pd.D
 
     Returns the columns dataset, protocol, metric, method, seed, measure, value. A family of one
     model has no cross_mean, never_hurts or update_gain; update_gain is also left out where the
-    reference lacks a model or its mean advantage is less than a hundredth. Raises InputError for a family with a
-    missing or repeated pair.
+    reference lacks a model or its mean advantage is less than a hundredth. Raises InputError for
+    a family with a missing or repeated pair.
     """
     references = _self_tests(metrics[metrics["method"] == reference])
     rows: list[tuple[Any, ...]] = []

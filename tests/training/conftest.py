@@ -22,7 +22,7 @@ def make_task(tmp_path):
         pixels = (colours[labels][:, None, None] + noise).clip(0, 255).astype(np.uint8)
         images = ArrayImages([f"image{i}" for i in range(48)], pixels)
         options = {
-            "epochs": 2, "batch_size": 8, "learning_rate": 0.05, "warmup": 0.3,
+            "epochs": 2, "batch_size": 8, "learning_rate": 0.01, "warmup": 0.3,
             "augment": Augment(flip=True, shift=0.1, light=0.1),
         }  # fmt: skip
         return Task(

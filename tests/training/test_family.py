@@ -99,12 +99,12 @@ def test_a_run_that_was_cut_off_ends_with_the_same_bytes(make_task, monkeypatch,
 
 
 def test_a_checkpoint_of_other_settings_is_not_resumed(make_task):
-    changed = make_task("a", learning_rate=0.01)
+    changed = make_task("a", learning_rate=0.02)
     train_family(changed, RECIPES["sfsc"])
     task = make_task("b")
     train_family(task, RECIPES["sfsc-plain"])
     # What another method left half-way under the same name.
-    mixed = make_task("c", learning_rate=0.01)
+    mixed = make_task("c", learning_rate=0.02)
     loop_checkpoint = mixed.records / "checkpoint-w050-w100.safetensors"
     from sfsc.training import checkpoint
 

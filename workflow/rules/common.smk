@@ -1,5 +1,6 @@
 """Names that the rules share. The configuration is checked here, before anything runs."""
 
+import json
 from pathlib import Path
 
 import yaml
@@ -30,6 +31,11 @@ wildcard_constraints:
     eval_set="|".join(config["eval_sets"]),
     method="|".join(config["methods"]),
     seed=r"\d+",
+
+
+def canonical(section):
+    """A part of the configuration as a parameter: reordered keys are no change."""
+    return json.dumps(section, sort_keys=True)
 
 
 def data_files(entry):

@@ -12,7 +12,7 @@ if "synthetic" in config:
         output:
             SYNTHETIC_FILES,
         params:
-            options=config["synthetic"],
+            options=canonical(config["synthetic"]),
         log:
             f"{RESULTS}/logs/generate.log",
         benchmark:

@@ -19,7 +19,7 @@ rule embed:
     output:
         EMBEDDINGS,
     params:
-        eval_set=lambda w: config["eval_sets"][w.eval_set],
+        eval_set=lambda w: canonical(config["eval_sets"][w.eval_set]),
     threads: THREADS
     log:
         f"{RESULTS}/logs/embed/{{eval_set}}-{{method}}.log",

@@ -7,7 +7,7 @@ rule evaluate:
     output:
         multiext(f"{RESULTS}/evaluation/{{eval_set}}/{{method}}/", "metrics.csv", "per_query.parquet"),
     params:
-        eval_set=lambda w: config["eval_sets"][w.eval_set],
+        eval_set=lambda w: canonical(config["eval_sets"][w.eval_set]),
     log:
         f"{RESULTS}/logs/evaluate/{{eval_set}}-{{method}}.log",
     benchmark:

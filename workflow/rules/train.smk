@@ -14,8 +14,8 @@ rule train:
             f"{RESULTS}/training/{{train_set}}/{{method}}/seed{{seed}}/", "log.parquet", "summary.json"
         ),
     params:
-        settings=lambda w: profiles.settings(config, w.train_set),
-        train_set=lambda w: config["train_sets"][w.train_set],
+        settings=lambda w: canonical(profiles.settings(config, w.train_set)),
+        train_set=lambda w: canonical(config["train_sets"][w.train_set]),
         widths=config["widths"],
     wildcard_constraints:
         method="|".join(profiles.BUILT_IN),

@@ -77,8 +77,9 @@ def write_page(
         _section(
             "During training",
             "Two gradients conflict if their cosine is negative: a step that helps one sub-model "
-            "then hurts the other. The uncertainty of a sub-model falls as it gathers evidence; "
-            "the more uncertain one has priority in the loss.",
+            "then hurts the other. The uncertainty of a sub-model is 1 without evidence and nears "
+            "0 with much of it, for whichever class; the more uncertain one has the larger "
+            "gradient.",
             _figure(
                 results, "training-conflict", "Conflicting gradients and cosines over training"
             ),

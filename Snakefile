@@ -7,7 +7,7 @@ snakemake --cores 8 ablation                                 the ablation tables
 
 if "profile" not in config:
 
-    configfile: "config/mini.yaml"
+    configfile: f"{workflow.basedir}/config/mini.yaml"
 
 
 include: "workflow/rules/common.smk"

@@ -38,13 +38,15 @@ def main() -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     rows = [*training_step(), *evaluation()]
     table = pd.DataFrame(rows, columns=["what", "value", "unit"])
+    machine = hardware()
     page = [
         "# Measured on this machine",
-        f"{hardware()}",
+        f"{machine['cpu']}, {torch.get_num_threads()} threads, GPU: {machine['gpu'] or 'none'}; "
+        "medians of interleaved repeats.",
         table.to_markdown(index=False, floatfmt=".4g"),
     ]
     _write("README.md", "\n\n".join(page) + "\n")
-    _write("results.json", json.dumps({"hardware": hardware(), "rows": rows}, indent=2) + "\n")
+    _write("results.json", json.dumps({"hardware": machine, "rows": rows}, indent=2) + "\n")
     print(page[-1])
 
 

@@ -119,10 +119,10 @@ def train(
         measures = _measures(losses, uncertainties, gram)
         for name, loss in zip(names, measures, strict=False):
             if not torch.isfinite(torch.tensor(loss)):
+                kept = f" (the last saved state is kept in {path})" if path.exists() else ""
                 raise InputError(
                     f"training stopped at step {step} of {steps}: the loss of {name} is {loss} at "
-                    f"learning rate {rate:.3g}; lower training.learning_rate "
-                    f"(the last good state is kept in {path})"
+                    f"learning rate {rate:.3g}; lower training.learning_rate{kept}"
                 )
         optimiser.step()
 

@@ -1,27 +1,16 @@
 """Layers whose sub-models share the leading channels of one weight tensor.
 
 Each layer is sized for its widest sub-model. `index` says which sub-model the next forward pass
-computes; the channel counts of sub-model i are `channels[i]`. Normalisation is private: every
-sub-model has its own affine parameters and running statistics (Yu et al., Slimmable Neural
-Networks, ICLR 2019).
+computes; `extract(i)` gives a plain torch layer with a copy of sub-model i's own, smaller tensors.
+Normalisation is private: every sub-model has its own affine parameters and running statistics
+(Yu et al., Slimmable Neural Networks, ICLR 2019).
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-
-class SwitchableLayer(Protocol):
-    """What the switchable network asks of a layer: a place for the index, and plain copies."""
-
-    index: int
-
-    def extract(self, index: int) -> nn.Module:
-        """A plain torch layer with a copy of sub-model `index`'s own (smaller) tensors."""
-        ...
 
 
 class SlicedConv2d(nn.Conv2d):

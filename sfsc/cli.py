@@ -114,20 +114,28 @@ def embed(file: Path, eval_set: str, method: str) -> None:
 @_config
 @click.option("--eval-set", required=True, help="A name of eval_sets.")
 @_method
-def evaluate_method(file: Path, eval_set: str, method: str) -> None:
+def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
     """Score every cross-model pair of a method's families, from their embedding files."""
+    import torch
+
     from sfsc.data.kinds import retrieval_set
-    from sfsc.retrieval import collect
+    from sfsc.retrieval.approximate import FaissIndex
+    from sfsc.retrieval.families import evaluate_method
 
     profile = _profile(file, eval_set=eval_set)
+    torch.set_num_threads(profile.get("threads", 1))
     entry = profile["eval_sets"][eval_set]
-    collect.evaluate_method(
+    search = entry.get("search", {"kind": "exact"})
+    evaluate_method(
         config.results(profile),
         retrieval_set(entry).ground_truth,
         eval_set,
         method,
         profile["seeds"],
         config.model_names(profile),
+        FaissIndex(search["factory"], search.get("parameters", ""))
+        if search["kind"] == "faiss"
+        else None,
     )
 
 
@@ -139,6 +147,8 @@ def evaluate_method(file: Path, eval_set: str, method: str) -> None:
 @click.option("--gallery", "galleries", multiple=True, required=True, metavar="NAME=FILE.npy")
 @click.option("--query-ids", type=_PATH, help="GLDv2: an id a line, in the queries' row order.")
 @click.option("--gallery-ids", type=_PATH, help="GLDv2: an id a line, in the gallery's row order.")
+@click.option("--factory", help="Search by this faiss index, such as IVF4096,PQ64; default: exact.")
+@click.option("--parameters", default="", help="Of the faiss index, such as nprobe=16.")
 @click.option("--dataset", default="", help="Value of the dataset column.")
 @click.option("--method", default="", help="Value of the method column.")
 @click.option("--seed", default=0, help="Value of the seed column.")
@@ -149,6 +159,8 @@ def evaluate(
     galleries: Iterable[str],
     query_ids: Path | None,
     gallery_ids: Path | None,
+    factory: str | None,
+    parameters: str,
     dataset: str,
     method: str,
     seed: int,
@@ -159,6 +171,7 @@ def evaluate(
     Embeddings are .npy files, float32, (N, D), L2-normalised. A labels CSV has the columns
     id,label and, where queries and gallery differ, role (query or gallery).
     """
+    from sfsc.retrieval.approximate import FaissIndex
     from sfsc.retrieval.collect import write_scores
     from sfsc.retrieval.ground_truth import read
     from sfsc.retrieval.pairs import evaluate_files
@@ -167,6 +180,7 @@ def evaluate(
         read(ground_truth, query_ids, gallery_ids),
         _named(queries, "--query"),
         _named(galleries, "--gallery"),
+        FaissIndex(factory, parameters) if factory else None,
     )
     metrics, per_query = (f.assign(dataset=dataset, method=method, seed=seed) for f in frames)
     write_scores(out, out.with_suffix(".per_query.parquet"), metrics, per_query)

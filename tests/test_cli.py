@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from sfsc.cli import main
-from sfsc.retrieval.pairs import METRIC_COLUMNS
+from sfsc.retrieval.collect import METRIC_COLUMNS
 
 
 def run(*arguments):
@@ -70,6 +70,17 @@ def test_evaluate_labels(tmp_path, labels):
     assert len(metrics) == 2 * 4
     assert set(metrics["method"]) == {"mine"}
     assert len(pd.read_parquet(tmp_path / "m.per_query.parquet")) == 2 * 12
+
+
+def test_evaluate_with_a_faiss_index(tmp_path, labels):
+    vectors = unit_vectors(tmp_path / "e.npy", 12)
+    exact, flat = tmp_path / "exact.csv", tmp_path / "flat.csv"
+    assert evaluate(labels, vectors, vectors, exact).exit_code == 0
+    assert evaluate(labels, vectors, vectors, flat, "--factory", "Flat").exit_code == 0
+    assert flat.read_bytes() == exact.read_bytes()
+    out = tmp_path / "rough.csv"
+    refused(evaluate(labels, vectors, vectors, out, "--factory", "Flut"), "'Flut'", "faiss")
+    assert not out.exists()
 
 
 def test_evaluate_revisited(tmp_path):
@@ -176,6 +187,20 @@ def test_a_family_by_hand(tmp_path, monkeypatch):
     metrics = pd.read_csv("results/test/metrics.csv")
     assert len(metrics) == 4 * 4
     assert len(pd.read_csv("results/test/cost.csv")) == 2
+
+    searched = PROFILE.replace(
+        "train_set: digits}}",
+        "train_set: digits, search: {kind: faiss, factory: 'IVF8,Flat', parameters: nprobe=1}}}",
+    )
+    Path("q.yaml").write_text(searched)
+    result = run(
+        "evaluate-method", "--config", "q.yaml", "--method", "sfsc", "--eval-set", "digits"
+    )
+    assert result.exit_code == 0, result.output
+    rough = pd.read_csv("results/test/evaluation/digits/sfsc/metrics.csv")
+    whole = (metrics["metric"] == "mAP").to_numpy()
+    assert (rough["value"][whole] < metrics["value"][whole]).all()  # seven of eight cells unseen
+
     refused(run("train", *common, "--train-set", "nope", "--seed", "0"), "--train-set nope")
     refused(run("embed", *common, "--eval-set", "nope"), "--eval-set nope", "digits")
     refused(run("embed", "--config", "p.yaml", "--method", "x", "--eval-set", "digits"), "w050")

@@ -48,6 +48,8 @@ def test_the_profiles_are_in_order(name, monkeypatch, tmp_path):
         ("train_sets/landmarks/path", "${NOT_SET_ANYWHERE}/x", "NOT_SET_ANYWHERE is not set"),
         ("eval_sets/digits/train_set", "letters", "'letters' is not one of train_sets"),
         ("eval_sets/roxford-synthetic/name", None, "'name' is a required property"),
+        ("eval_sets/digits/search", {"kind": "faiss"}, "search: 'factory' is a required property"),
+        ("eval_sets/digits/search", {"kind": "fast"}, "search.kind: 'fast' is not one of"),
         ("methods", ["sfsc", "mine"], "methods: 'mine' is not built in"),
         ("synthetic/views", -1, "synthetic.views: -1 is less than the minimum"),
         ("profile", "../elsewhere", "profile: '../elsewhere' does not match"),

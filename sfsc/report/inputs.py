@@ -26,6 +26,20 @@ def read_metrics(results: Path) -> pd.DataFrame:
     return _read(results / "metrics.csv", _METRICS_KEY, ("value",))
 
 
+def read_per_query(results: Path) -> pd.DataFrame:
+    """Read per_query.parquet: the average precision `value` of each `query` of each pair."""
+    path = results / "per_query.parquet"
+    try:
+        frame = pd.read_parquet(path, columns=[*_METRICS_KEY, "query", "value"])
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the evaluation first") from None
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read; evaluate again: {reason}") from None
+    names = [name for name in (*_METRICS_KEY, "query") if name != "seed"]
+    return frame.astype(dict.fromkeys(names, str))
+
+
 def read_compatibility(results: Path) -> pd.DataFrame:
     """Read compatibility.csv: the value of each `measure` of each family."""
     return _read(results / "compatibility.csv", _COMPATIBILITY_KEY, ("value",))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from sfsc.files import InputError, replacing
@@ -15,8 +16,10 @@ from sfsc.report.inputs import (
     read_compatibility,
     read_cost,
     read_metrics,
+    read_per_query,
     spread,
 )
+from sfsc.retrieval.statistics import confidence_intervals, sign_flip_p
 
 _GROUP = ["dataset", "protocol", "metric"]
 _LEFT_OUT = "easy"
@@ -152,7 +155,8 @@ def compatibility(results: Path, methods: Sequence[str]) -> list[Table]:
 def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
     """Tabulate the compatibility measures of SFSC and its ablations, and differences to SFSC.
 
-    A difference is paired by seed: its mean and deviation are those of the per-seed differences.
+    Differences are paired twice: by seed, where mean and deviation are those of the per-seed
+    differences; and by query, after the mean over seeds, with a 95 % interval and a p-value.
     """
     shown = [method for method in methods if method in _COMPONENTS]
     if not shown:
@@ -170,16 +174,26 @@ def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
     both = pd.concat([rows, others.drop(columns="full")])
     data = over_seeds(both, ["quantity", *_GROUP, "method", "measure"])
 
+    tests = _paired_by_query(results, shown)
+    if not tests.empty:
+        order = {name: data[name].dtype for name in ("dataset", "protocol", "method")}
+        data = pd.concat([data, tests.astype(order)], ignore_index=True)
+
     titles = {
         "value": "Compatibility measures in %",
         "difference to sfsc": "Difference to sfsc in percentage points, paired by seed",
+        "difference by query": "Difference to sfsc in percentage points, paired by query: mean, "
+        "95 % interval over the queries, p of a sign-flip test",
     }
     blocks = []
     for quantity, title in titles.items():
         part = data[data["quantity"] == quantity]
         if part.empty:
             continue
-        cells = _percentages(part, signed=quantity != "value")
+        if quantity == "difference by query":
+            cells = _intervals(part)
+        else:
+            cells = _percentages(part, signed=quantity != "value")
         measures = [name for name in _MEASURES.values() if name in set(part["measure"])]
         wide = _pivot(part.assign(cell=cells), [*_GROUP, "method"], "measure", measures)
         for place, component in enumerate(_COMPONENTS["sfsc"], 4):
@@ -188,6 +202,27 @@ def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
         blocks.append(Block(title, _blank_repeats(wide, _GROUP), 7))
     caption = f"What each component of SFSC contributes: {spread(data['seeds'])}. {_NEVER_HURTS}"
     return [Table("ablation", caption, data, blocks)]
+
+
+def _paired_by_query(results: Path, methods: Sequence[str]) -> pd.DataFrame:
+    """Each ablation's mean difference to SFSC over the queries, with its interval and p-value."""
+    rows = _of_methods(read_per_query(results), methods, results)
+    rows = rows[rows["protocol"] != _LEFT_OUT]
+    same = rows["query_model"].astype(str) == rows["gallery_model"].astype(str)
+    rows = rows.assign(measure=same.map({True: "mean self-test", False: "mean cross-test"}))
+    paired = [*_GROUP, "seed", "measure", "query_model", "gallery_model", "query"]
+    full = rows[rows["method"] == "sfsc"].set_index(paired)["value"].rename("full")
+    others = rows[rows["method"] != "sfsc"].join(full, on=paired, how="inner")
+    others = others.assign(difference=others["value"] - others["full"])
+    cell = [*_GROUP, "method", "measure"]
+    of_queries = others.groupby([*cell, "query"], observed=True)["difference"].mean()
+    tests = []
+    for key, differences in of_queries.reset_index().groupby(cell, observed=True)["difference"]:
+        column = differences.to_numpy(np.float64)[:, None]
+        (low,), (high,) = confidence_intervals(column)
+        tests.append((*key, column.mean(), low, high, sign_flip_p(column)[0], len(column)))
+    found = pd.DataFrame(tests, columns=[*cell, "mean", "low", "high", "p", "queries"])
+    return found.assign(quantity="difference by query", seeds=rows["seed"].nunique())
 
 
 def cost(results: Path, methods: Sequence[str]) -> list[Table]:
@@ -280,6 +315,18 @@ def _percentages(data: pd.DataFrame, signed: bool = False) -> "pd.Series[str]":
     return pd.Series(cells, data.index, dtype=object)
 
 
+def _intervals(data: pd.DataFrame) -> "pd.Series[str]":
+    cells = []
+    for mean, low, high, p in data[["mean", "low", "high", "p"]].itertuples(index=False):
+        mean, low, high = (f"{round(100 * value, 1) + 0.0:+.1f}" for value in (mean, low, high))
+        cells.append(f"{mean} [{low}, {high}], p {_p_value(p)}")
+    return pd.Series(cells, data.index, dtype=object)
+
+
+def _p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
 def _plus_minus(mean: float, std: float, signed: bool = False) -> str:
     # Adding zero turns a rounded -0.0 into 0.0.
     value = round(mean, 1) + 0.0
@@ -342,7 +389,7 @@ def _latex(table: Table) -> str:
 
 
 _TEX_SIGNS = {"±": r"$\pm$", "✓": r"$\checkmark$", "–": "--", "\\": r"\textbackslash{}"}
-_TEX_SIGNS |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_TEX_SIGNS |= {"~": r"\textasciitilde{}", "<": "$<$", "^": r"\textasciicircum{}"}
 _TEX_SIGNS |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 

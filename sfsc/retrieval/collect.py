@@ -1,4 +1,4 @@
-"""The evaluation of a method over its seeds, and the metrics files of several methods."""
+"""The files of scores: one for each method, and all of them together."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,46 +6,17 @@ from pathlib import Path
 import pandas as pd
 
 from sfsc import layout
-from sfsc.data.sets import GroundTruth
 from sfsc.files import InputError, replacing
 from sfsc.retrieval.compatibility import compatibility
-from sfsc.retrieval.pairs import (
-    METRIC_COLUMNS,
-    PER_QUERY_COLUMNS,
-    evaluate_files,
-    write_metrics,
-)
 
+_KEY = ["dataset", "protocol", "metric", "method", "seed", "query_model", "gallery_model"]
 
-def evaluate_method(
-    results: Path,
-    ground_truth: GroundTruth,
-    eval_set: str,
-    method: str,
-    seeds: Sequence[int],
-    models: Sequence[str],
-) -> None:
-    """Score all pairs of the families of `method`, one a seed, from their embedding files."""
-    means: list[pd.DataFrame] = []
-    per_query: list[pd.DataFrame] = []
-    for seed in seeds:
-        folders = {
-            name: layout.embeddings(results, eval_set, method, seed, name) for name in models
-        }
-        frames = evaluate_files(
-            ground_truth,
-            {name: folder / "query.npy" for name, folder in folders.items()},
-            {name: folder / "gallery.npy" for name, folder in folders.items()},
-        )
-        for frame, parts in zip(frames, (means, per_query), strict=True):
-            parts.append(frame.assign(dataset=eval_set, method=method, seed=seed))
-    folder = layout.evaluation(results, eval_set, method)
-    write_scores(
-        folder / "metrics.csv",
-        folder / "per_query.parquet",
-        pd.concat(means, ignore_index=True),
-        pd.concat(per_query, ignore_index=True),
-    )
+METRIC_COLUMNS = [*_KEY, "value", "low", "high"]
+"""Columns of the metrics file, a row for each pair, protocol and metric; `low` and `high` bound
+the 95 % interval of the value, by resampling the queries."""
+
+PER_QUERY_COLUMNS = [*_KEY, "query", "value"]
+"""Columns of the per-query average precisions; `query` is the query's id."""
 
 
 def collect(results: Path, eval_sets: Sequence[str], methods: Sequence[str], out: Path) -> None:
@@ -77,3 +48,9 @@ def write_scores(
     with replacing(per_query_file) as beside:
         compact.to_parquet(beside, index=False, compression="zstd")
     write_metrics(metrics_file, metrics[METRIC_COLUMNS])
+
+
+def write_metrics(path: Path, metrics: pd.DataFrame) -> None:
+    """Write a metrics frame as CSV; values have 8 decimals."""
+    with replacing(path) as beside:
+        metrics.to_csv(beside, index=False, float_format="%.8f", lineterminator="\n")

@@ -1,6 +1,7 @@
 """Score every cross-model pair: each query model against each gallery model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -8,94 +9,98 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sfsc.data.sets import GroundTruth
-from sfsc.files import InputError, replacing
-from sfsc.progress import progress
-from sfsc.retrieval import embeddings
+from sfsc.files import InputError
+from sfsc.retrieval.approximate import FaissIndex, places_by_index
+from sfsc.retrieval.counts import places_by_counting
+from sfsc.retrieval.embeddings import EmbeddingFile, Embeddings
+from sfsc.retrieval.places import Places, Tracked, places_in_lists, positive_ranks
 from sfsc.retrieval.precision import METRICS
-from sfsc.retrieval.search import positive_ranks, rankings
-
-METRIC_COLUMNS = [
-    "dataset",
-    "protocol",
-    "metric",
-    "method",
-    "seed",
-    "query_model",
-    "gallery_model",
-    "value",
-]
-"""Columns of the metrics file: a row for each pair, protocol and metric."""
-
-PER_QUERY_COLUMNS = [*METRIC_COLUMNS[:-1], "query", "value"]
-"""Columns of the per-query average precisions; `query` is the query's id."""
+from sfsc.retrieval.rankings import places_by_ranking
+from sfsc.retrieval.search import top_k
+from sfsc.retrieval.statistics import confidence_intervals
 
 _PAIR_COLUMNS = ["protocol", "metric", "query_model", "gallery_model"]
+
+_GLDV2_DEPTH = 100
 
 
 def evaluate_pairs(
     ground_truth: GroundTruth,
     queries: Mapping[str, NDArray[np.float32]],
-    galleries: Mapping[str, NDArray[np.float32]],
+    galleries: Mapping[str, Embeddings],
+    index: FaissIndex | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score all pairs of `queries` (Q, D) and `galleries` (N, D), embeddings by model name.
 
-    Returns the means over the scored queries, with the columns protocol, metric, query_model,
-    gallery_model, value; and the average precision of each scored query, with `query` (its id)
-    before `value`. A protocol without scored queries has no rows.
+    The search is exact, or by the faiss `index`; what an index does not find counts as not
+    retrieved. Each gallery is passed over once, for all query models.
+
+    Returns the means over the scored queries and their 95 % intervals, with the columns protocol,
+    metric, query_model, gallery_model, value, low, high; and the average precision of each scored
+    query, with the columns protocol to gallery_model, query (its id), value. A protocol without
+    scored queries has no rows.
     """
     metrics = METRICS[ground_truth.kind]
     scored = _scored_queries(ground_truth)
-    means: list[tuple[str, str, str, str, float]] = []
+    values = {
+        (query_model, gallery_model): pair
+        for gallery_model, gallery in galleries.items()
+        for query_model, pair in _score(ground_truth, scored, queries, gallery, index).items()
+    }
+    means: list[pd.DataFrame] = []
     per_query: list[pd.DataFrame] = []
-    pairs = [(query_model, gallery_model) for query_model in queries for gallery_model in galleries]
-    for query_model, gallery_model in progress(pairs, "pairs", "pair"):
-        values = _score(ground_truth, scored, queries[query_model], galleries[gallery_model])
-        for protocol, rows in scored.items():
-            names = list(metrics)
-            for name, mean in zip(names, values[protocol].mean(axis=0).tolist(), strict=True):
-                means.append((protocol, name, query_model, gallery_model, mean))
+    for protocol, rows in scored.items():
+        pairs = list(product(queries, galleries))
+        together = np.concatenate([values[pair][protocol] for pair in pairs], axis=1)
+        low, high = confidence_intervals(together)
+        labels = [(protocol, metric, *pair) for pair in pairs for metric in metrics]
+        means.append(
+            pd.DataFrame(labels, columns=_PAIR_COLUMNS).assign(
+                value=together.mean(axis=0), low=low, high=high
+            )
+        )
+        primary = next(iter(metrics))
+        ids = [ground_truth.query_ids[row] for row in rows]
+        for query_model, gallery_model in pairs:
+            pair_values = values[query_model, gallery_model][protocol][:, 0]
             per_query.append(
                 pd.DataFrame(
                     {
                         "protocol": protocol,
-                        "metric": names[0],
+                        "metric": primary,
                         "query_model": query_model,
                         "gallery_model": gallery_model,
-                        "query": [ground_truth.query_ids[row] for row in rows],
-                        "value": values[protocol][:, 0],
+                        "query": ids,
+                        "value": pair_values,
                     }
                 )
             )
-    if not per_query:
+    if not scored:
+        means.append(pd.DataFrame(columns=[*_PAIR_COLUMNS, "value", "low", "high"]))
         per_query.append(pd.DataFrame(columns=[*_PAIR_COLUMNS, "query", "value"]))
-    return (
-        pd.DataFrame(means, columns=[*_PAIR_COLUMNS, "value"]),
-        pd.concat(per_query, ignore_index=True),
-    )
+    return pd.concat(means, ignore_index=True), pd.concat(per_query, ignore_index=True)
 
 
 def evaluate_files(
-    ground_truth: GroundTruth, queries: Mapping[str, Path], galleries: Mapping[str, Path]
+    ground_truth: GroundTruth,
+    queries: Mapping[str, Path],
+    galleries: Mapping[str, Path],
+    index: FaissIndex | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """As `evaluate_pairs`, from embedding files by model name.
 
     Checks every file before any work. Raises InputError for a file that
-    `sfsc.retrieval.embeddings.load` refuses, and for files of different dimensions.
+    `sfsc.retrieval.embeddings.EmbeddingFile` refuses, and for files of different dimensions.
     """
     query_rows, gallery_rows = len(ground_truth.query_ids), len(ground_truth.gallery_ids)
-    query_arrays = {name: embeddings.load(path, query_rows) for name, path in queries.items()}
-    gallery_arrays = {name: embeddings.load(path, gallery_rows) for name, path in galleries.items()}
+    query_files = {name: EmbeddingFile(path, query_rows) for name, path in queries.items()}
+    gallery_files = {name: EmbeddingFile(path, gallery_rows) for name, path in galleries.items()}
     _check_dimensions(
         [*queries.values(), *galleries.values()],
-        [*query_arrays.values(), *gallery_arrays.values()],
+        [*query_files.values(), *gallery_files.values()],
     )
-    return evaluate_pairs(ground_truth, query_arrays, gallery_arrays)
-
-
-def write_metrics(path: Path, metrics: pd.DataFrame) -> None:
-    """Write a metrics frame as CSV; values have 8 decimals."""
-    with replacing(path) as beside:
-        metrics.to_csv(beside, index=False, float_format="%.8f", lineterminator="\n")
+    arrays = {name: file[:query_rows] for name, file in query_files.items()}
+    return evaluate_pairs(ground_truth, arrays, gallery_files, index)
 
 
 def _scored_queries(ground_truth: GroundTruth) -> dict[str, list[int]]:
@@ -110,32 +115,64 @@ def _scored_queries(ground_truth: GroundTruth) -> dict[str, list[int]]:
 def _score(
     ground_truth: GroundTruth,
     scored: Mapping[str, Sequence[int]],
-    queries: NDArray[np.float32],
-    gallery: NDArray[np.float32],
-) -> dict[str, NDArray[np.float64]]:
-    """The metrics of one pair for each protocol: (scored queries, metrics), in row order."""
+    queries: Mapping[str, NDArray[np.float32]],
+    gallery: Embeddings,
+    index: FaissIndex | None,
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """The metrics of each query model and protocol: (scored queries, metrics), in row order."""
+    # GLDv2 ignores most of its queries, and searching 761,757 images for them is the cost.
+    rows = sorted(set().union(*scored.values()))
     metrics = METRICS[ground_truth.kind].values()
-    values: dict[str, list[list[float]]] = {protocol: [] for protocol in scored}
-    # GLDv2 ignores most of its queries, and ranking 761,757 images is the cost.
-    ranked = np.array(sorted(set().union(*scored.values())), np.int64)
-    for start, orders in rankings(queries[ranked], gallery):
-        for row, order in zip(ranked[start:].tolist(), orders, strict=False):
+    values: dict[str, dict[str, list[list[float]]]] = {
+        query_model: {protocol: [] for protocol in scored} for query_model in queries
+    }
+    if rows:
+        stacked = np.concatenate([array[rows] for array in queries.values()])
+        places = _places(ground_truth, stacked, rows * len(queries), gallery, index)
+        for (query_model, row), found in zip(product(queries, rows), places, strict=True):
             for protocol in scored:
                 relevance = ground_truth.relevance[protocol][row]
-                if relevance.positives.size == 0:
-                    continue
-                ranks = positive_ranks(order, relevance)
-                values[protocol].append(
-                    [metric(ranks, len(relevance.positives)) for metric in metrics]
-                )
-    return {protocol: np.array(rows) for protocol, rows in values.items()}
+                if relevance.positives.size:
+                    ranks = positive_ranks(relevance, found)
+                    values[query_model][protocol].append(
+                        [metric(ranks, len(relevance.positives)) for metric in metrics]
+                    )
+    return {
+        query_model: {protocol: np.array(each) for protocol, each in protocols.items()}
+        for query_model, protocols in values.items()
+    }
 
 
-def _check_dimensions(paths: Sequence[Path], arrays: Sequence[NDArray[np.float32]]) -> None:
-    dimension = arrays[0].shape[1]
-    for path, array in zip(paths, arrays, strict=True):
-        if array.shape[1] != dimension:
+def _places(
+    ground_truth: GroundTruth,
+    queries: NDArray[np.float32],
+    rows: Sequence[int],
+    gallery: Embeddings,
+    index: FaissIndex | None,
+) -> Iterator[Places]:
+    """The search that suits the metrics; `queries` (Q, D) are those of the ground truth's `rows`."""
+    tracked = Tracked(ground_truth, rows)
+    depth = gallery.shape[0]
+    if ground_truth.kind == "gldv2":
+        depth = _GLDV2_DEPTH + max(
+            relevance[row].junk.size
+            for relevance in ground_truth.relevance.values()
+            for row in rows
+        )
+    if index is not None:
+        return places_by_index(queries, gallery, tracked, depth, index)
+    if ground_truth.kind == "gldv2":
+        return places_in_lists(top_k(queries, gallery, depth)[0], tracked)
+    if ground_truth.kind == "revisited":
+        return places_by_counting(queries, gallery, tracked)
+    return places_by_ranking(queries, gallery, tracked)
+
+
+def _check_dimensions(paths: Sequence[Path], files: Sequence[Embeddings]) -> None:
+    dimension = files[0].shape[1]
+    for path, file in zip(paths, files, strict=True):
+        if file.shape[1] != dimension:
             raise InputError(
-                f"{path}: embeddings have dimension {array.shape[1]} but those of {paths[0]} have"
+                f"{path}: embeddings have dimension {file.shape[1]} but those of {paths[0]} have"
                 f" {dimension}; models compared with each other share one dimension"
             )

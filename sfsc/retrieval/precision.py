@@ -1,7 +1,8 @@
 """The metrics of one query, each a function of the ranks of its positives.
 
 `ranks` is an int64 array: the sorted ranks, from 0, of the positives in the ranking without junk.
-`positives` is their number in the ground truth, at least 1. Every value is in [0, 1].
+`positives` is their number in the ground truth, at least 1. Fewer ranks than that mean positives
+that were not retrieved, which count as behind all others. Every value is in [0, 1].
 """
 
 from collections.abc import Callable, Mapping
@@ -41,13 +42,13 @@ def precision_at(ranks: NDArray[np.int64], positives: int, k: int) -> float:
 
     As `compute_map` of the official Revisited Oxford/Paris evaluation (its mP@k).
     """
-    depth = min(k, int(ranks[-1]) + 1)
+    depth = min(k, int(ranks[-1]) + 1) if len(ranks) == positives else k
     return int(np.searchsorted(ranks, depth)) / depth
 
 
 def recall_at(ranks: NDArray[np.int64], positives: int, k: int) -> float:
     """1 if a positive is among the first `k`, else 0 (the R@k of metric learning)."""
-    return float(ranks[0] < k)
+    return float(len(ranks) > 0 and ranks[0] < k)
 
 
 def _precisions(ranks: NDArray[np.int64]) -> NDArray[np.float64]:

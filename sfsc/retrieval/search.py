@@ -1,70 +1,123 @@
-"""Rank a whole gallery for every query, and find the ranks of a query's positives."""
-
-from collections.abc import Iterator
+"""Exact search: the k best gallery rows of every query, in one pass over the gallery."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from sfsc.data.sets import Relevance
+from sfsc.retrieval.embeddings import Embeddings
+from sfsc.retrieval.products import products
+from sfsc.retrieval.scores import error_bound, exact_scores
 
-_BLOCK_SCORES = 2**26
-_GALLERY_ROWS = 2**16
-_LOW_32_BITS = np.uint64(0xFFFFFFFF)
+_BLOCK_ROWS = 2048
+_GROUP = 64
 
 
-def rankings(
-    queries: NDArray[np.float32], gallery: NDArray[np.float32], block_rows: int = 256
-) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Rank the gallery (N, D) for the queries (Q, D), a block of queries at a time.
+def top_k(
+    queries: NDArray[np.float32], gallery: Embeddings, k: int, block_rows: int = _BLOCK_ROWS
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The `k` best gallery rows of each query and their scores: int64 and float32, (Q, min(k, N)).
 
-    Yields (first query row, order): order is int64, (block, N), and holds in each row the gallery
-    rows by decreasing inner product, ties in gallery order. The inner products are those of
-    L2-normalised embeddings, rounded to float32; they do not depend on the blocks, the processor
-    or its number of threads. A block has `block_rows` queries, or fewer with a large gallery.
+    Rows are by decreasing score, ties in gallery order; `queries` is (Q, D), `gallery` (N, D),
+    both of unit vectors. The result does not depend on `block_rows`, the machine or its threads:
+    float32 products choose the candidates, with room for their error, and exact scores decide.
     """
-    columns = np.arange(len(gallery), dtype=np.uint64)
-    step = max(1, min(block_rows, _BLOCK_SCORES // max(1, len(gallery))))
-    for start in range(0, len(queries), step):
-        scores = _scores(queries[start : start + step], gallery)
-        # One integer per entry, score above column, sorts several times as fast as an argsort.
-        keys = _descending_bits(scores).astype(np.uint64)
-        keys <<= np.uint64(32)
-        keys |= columns
-        keys.sort(axis=1)
-        keys &= _LOW_32_BITS
-        yield start, keys.view(np.int64)
+    k = min(k, gallery.shape[0])
+    block_rows = max(block_rows, k)
+    candidates = _Candidates(queries, gallery, k, block_rows)
+    for rows, start, scores in products(queries, gallery, block_rows):
+        candidates.offer(rows, start, scores)
+    return candidates.best()
 
 
-def positive_ranks(order: NDArray[np.int64], relevance: Relevance) -> NDArray[np.int64]:
-    """The sorted ranks, from 0, of a query's positives in the ranking without its junk.
+class _Candidates:
+    """For each query, the gallery rows seen so far that may be among its k best."""
 
-    `order` is (N,), one row of `rankings`.
-    """
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order))
-    ranks = np.sort(places[relevance.positives])
-    junk = np.sort(places[relevance.junk])
-    return ranks - np.searchsorted(junk, ranks)
+    def __init__(
+        self, queries: NDArray[np.float32], gallery: Embeddings, k: int, block_rows: int
+    ) -> None:
+        self._queries, self._gallery, self._k = queries, gallery, k
+        # A row this much below the k-th best product cannot have the k-th best score.
+        self._margin = 2 * error_bound(queries.shape[1])
+        room = (len(queries), 2 * k + block_rows)
+        self._values = torch.full(room, -torch.inf)
+        self._rows = torch.zeros(room, dtype=torch.int64)
+        self._counts = torch.zeros(len(queries), dtype=torch.int64)
+        self._floor = torch.full((len(queries),), -torch.inf)
+        self._tidy_at = 2 * block_rows
+
+    def offer(self, rows: slice, start: int, products: Tensor) -> None:
+        """Keep what may count of `products`, (query rows, gallery rows from `start`)."""
+        if start == 0:
+            best = products.topk(self._k).values[:, -1].cpu()
+            self._floor[rows] = best - self._margin
+        elif start >= self._tidy_at:
+            self._tidy()
+            self._tidy_at = 2 * start
+        query, column, value = _above(products, self._floor[rows].to(products.device))
+        new = torch.bincount(query, minlength=len(products))
+        if (self._counts[rows] + new).max() > self._values.shape[1]:
+            self._tidy()
+        # `query` ascends: the place of an entry among its query's is its distance to the first.
+        places = torch.arange(len(query)) - (new.cumsum(0) - new)[query]
+        places += self._counts[rows][query]
+        self._values[rows][query, places] = value
+        self._rows[rows][query, places] = start + column
+        self._counts[rows] += new
+
+    def best(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        self._tidy()
+        everyone = torch.arange(len(self._queries))
+        self._settle(everyone)
+        return self._rows[:, : self._k].numpy(), self._values[:, : self._k].numpy()
+
+    def _tidy(self) -> None:
+        """Raise the floors and drop what is below them."""
+        width = int(self._counts.max())
+        values, rows = self._values[:, :width], self._rows[:, :width]
+        best = values.topk(self._k).values[:, -1]
+        self._floor = torch.maximum(self._floor, best - self._margin)
+        keep = values >= self._floor[:, None]
+        self._counts = keep.sum(1)
+        query, old = keep.nonzero(as_tuple=True)
+        new = (keep.cumsum(1) - 1)[query, old]
+        kept_values, kept_rows = values[query, old], rows[query, old]
+        values.fill_(-torch.inf)
+        values[query, new], rows[query, new] = kept_values, kept_rows
+        # So many near ties, copies of one image say, that only exact scores can thin them.
+        crowded = (self._counts > 2 * self._k).nonzero()[:, 0]
+        if len(crowded):
+            self._settle(crowded)
+
+    def _settle(self, chosen: Tensor) -> None:
+        """Leave the chosen queries their k best candidates by exact score, in order."""
+        counts = self._counts[chosen]
+        width = int(counts.max())
+        filled = torch.arange(width) < counts[:, None]
+        query, place = filled.nonzero(as_tuple=True)
+        rows = self._rows[chosen[query], place]
+        scores = torch.full(filled.shape, -torch.inf)
+        scores[filled] = torch.from_numpy(
+            exact_scores(self._queries, self._gallery, chosen[query].numpy(), rows.numpy())
+        )
+        # A query's candidates with equal scores are in gallery order, and a stable sort leaves
+        # them so.
+        best, order = scores.sort(dim=1, descending=True, stable=True)
+        order = order[:, : self._k]
+        self._rows[chosen, : self._k] = self._rows[chosen].gather(1, order)
+        self._values[chosen] = -torch.inf
+        self._values[chosen, : self._k] = best[:, : self._k]
+        self._counts[chosen] = self._k
 
 
-def _scores(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float32]:
-    scores = np.empty((len(queries), len(gallery)), np.float32)
-    left = _fixed_point(queries)
-    for start in range(0, len(gallery), _GALLERY_ROWS):
-        stop = start + _GALLERY_ROWS
-        scores[:, start:stop] = left @ _fixed_point(gallery[start:stop]).T
-    return scores
-
-
-def _fixed_point(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-    # A float32 matrix product gives equal gallery rows unequal scores, as its kernels sum in
-    # different orders. On integers it is exact: those of unit vectors scaled by 2**26 have
-    # sums of products below 2**53, which float64 holds.
-    return np.rint(embeddings * np.float64(2**26))
-
-
-def _descending_bits(scores: NDArray[np.float32]) -> NDArray[np.uint32]:
-    # IEEE 754: the bits of positive floats sort as the floats do, those of negative ones in
-    # reverse. Adding zero turns -0.0 into 0.0.
-    bits = (scores + np.float32(0)).view(np.int32)
-    return (bits ^ (~(bits >> 31) & 0x7FFFFFFF)).view(np.uint32)
+def _above(products: Tensor, floor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The entries of `products` at or above their row's floor: row, column, value, on the CPU."""
+    if products.shape[1] % _GROUP:
+        row, column = (products >= floor[:, None]).nonzero(as_tuple=True)
+    else:
+        # Few groups have such an entry, and their maxima take one pass over the products.
+        groups = products.view(len(products), -1, _GROUP)
+        row, group = (groups.amax(2) >= floor[:, None]).nonzero(as_tuple=True)
+        entry, lane = (groups[row, group] >= floor[row, None]).nonzero(as_tuple=True)
+        row, column = row[entry], group[entry] * _GROUP + lane
+    return row.cpu(), column.cpu(), products[row, column].cpu()

@@ -136,6 +136,25 @@ def test_ablation_differences_are_paired_by_seed(make_results):
     assert "update gain" not in full  # there is no independent model to compare with
 
 
+def test_ablation_differences_are_tested_query_by_query(make_results):
+    results = make_results(["sfsc", "sfsc-plain"], [0, 1], ["digits"])
+    path = results / "per_query.parquet"
+    frame = pd.read_parquet(path)
+    # Queries differ much, methods by 0.02 for each query but one: unpaired, that would not show.
+    level = frame["query"].str[1:].astype(int) / 50
+    loss = np.where(frame["query"] == "q0", -0.02, 0.02) * (frame["method"] == "sfsc-plain")
+    frame.assign(value=(0.1 + level - loss).astype(np.float32)).to_parquet(path, index=False)
+    write_tables(results, results / "tables", METHODS, ["ablation"])
+    row = _markdown_rows(results / "tables/ablation.md")[-1]
+    assert row["method"] == "sfsc-plain"
+    assert re.fullmatch(r"-1\.9 \[-2\.0, -1\.7\], p < 0\.001", row["mean cross-test"])
+    data = pd.read_csv(results / "tables/ablation.csv")
+    tested = data[data["quantity"] == "difference by query"]
+    assert set(tested["measure"]) == {"mean self-test", "mean cross-test"}
+    assert (tested["queries"] == 40).all()
+    assert tested["mean"].to_numpy() == pytest.approx(-0.02 * 38 / 40, abs=1e-6)
+
+
 def test_without_ablations_the_table_says_so(make_results):
     results = make_results(["bct", "joint"], [0])
     write_tables(results, results / "tables", ["bct", "joint"], NAMES)

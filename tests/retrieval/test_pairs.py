@@ -7,13 +7,9 @@ from sklearn.metrics import average_precision_score
 
 from sfsc.data.sets import GroundTruth, LabelRelevance, Relevance
 from sfsc.files import InputError
-from sfsc.retrieval.pairs import (
-    METRIC_COLUMNS,
-    PER_QUERY_COLUMNS,
-    evaluate_files,
-    evaluate_pairs,
-    write_metrics,
-)
+from sfsc.retrieval.approximate import FaissIndex
+from sfsc.retrieval.collect import METRIC_COLUMNS, PER_QUERY_COLUMNS, write_metrics
+from sfsc.retrieval.pairs import evaluate_files, evaluate_pairs
 
 _NOTHING = Relevance(np.empty(0, np.int64), np.empty(0, np.int64))
 
@@ -115,12 +111,36 @@ def test_all_pairs_agree_with_naive_loops(ground_truth, seed):
     means, values = _naive(ground_truth, queries, galleries)
 
     columns = ["protocol", "metric", "query_model", "gallery_model"]
-    assert list(metrics.columns) == [*columns, "value"]
+    assert list(metrics.columns) == [*columns, "value", "low", "high"]
     assert list(per_query.columns) == [*columns, "query", "value"]
-    for frame, expected in ((metrics, means), (per_query, values)):
+    assert (metrics["low"] <= metrics["value"] + 1e-12).all()
+    assert (metrics["value"] <= metrics["high"] + 1e-12).all()
+    for frame, expected in ((metrics[[*columns, "value"]], means), (per_query, values)):
         found = {tuple(row[:-1]): row[-1] for row in frame.itertuples(index=False, name=None)}
         assert len(found) == len(frame)
         assert found == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["revisited", "gldv2", "labelled"])
+def test_a_flat_faiss_index_gives_what_the_exact_search_gives(kind):
+    random = np.random.default_rng(0)
+
+    def judged():
+        marks = random.choice(3, 400, p=[0.9, 0.07, 0.03])
+        return Relevance(np.flatnonzero(marks == 1), np.flatnonzero(marks == 2))
+
+    ids = [f"q{n}" for n in range(8)], [f"g{n}" for n in range(400)]
+    ground_truth = GroundTruth(kind, *ids, {"one": [judged() for _ in range(8)]})
+    models = {"q": _units(8, 16, 1)}, {"g": _units(400, 16, 2), "h": _units(400, 16, 3)}
+    exact = evaluate_pairs(ground_truth, *models)
+    for found, expected in zip(
+        evaluate_pairs(ground_truth, *models, FaissIndex("Flat")), exact, strict=True
+    ):
+        pd.testing.assert_frame_equal(found, expected)
+    # Few cells of an inverted file probed: what it does not find counts as not retrieved.
+    rough = evaluate_pairs(ground_truth, *models, FaissIndex("IVF10,Flat", "nprobe=2"))[1]
+    assert (rough["value"] <= exact[1]["value"] + 1e-12).all()
+    assert rough["value"].mean() < exact[1]["value"].mean()
 
 
 def test_leave_one_out_labels_agree_with_scikit_learn():
@@ -201,12 +221,12 @@ def test_files_of_other_rows_or_dimensions_are_refused(tmp_path):
 
 
 def test_the_metrics_file_reads_back(tmp_path):
-    row = ("cifar10", "all", "R@1", "sfsc", 0, "w025", "w100", 1 / 3)
+    row = ("cifar10", "all", "R@1", "sfsc", 0, "w025", "w100", 1 / 3, 0.25, 0.5)
     frame = pd.DataFrame([row], columns=METRIC_COLUMNS)
     path = tmp_path / "results" / "metrics.csv"
     write_metrics(path, frame)
     assert path.read_text().splitlines() == [
-        "dataset,protocol,metric,method,seed,query_model,gallery_model,value",
-        "cifar10,all,R@1,sfsc,0,w025,w100,0.33333333",
+        "dataset,protocol,metric,method,seed,query_model,gallery_model,value,low,high",
+        "cifar10,all,R@1,sfsc,0,w025,w100,0.33333333,0.25000000,0.50000000",
     ]
     assert PER_QUERY_COLUMNS[-2:] == ["query", "value"]

@@ -80,6 +80,23 @@ def test_every_metric_is_in_the_unit_interval_and_1_for_a_perfect_ranking(hits):
             assert metric(perfect, len(perfect)) == pytest.approx(1, abs=1e-12)
 
 
+@given(_rankings, st.integers(0, 5), st.integers(1, 12))
+def test_positives_that_were_not_retrieved_count_as_behind_all_others(hits, absent, k):
+    found, positives = np.flatnonzero(hits), sum(hits) + absent
+    # Far enough behind that they add nothing within 1e-9.
+    ranks = np.concatenate([found, 10**12 + np.arange(absent)])
+    for metric in (average_precision, average_precision_trapezoidal, average_precision_at):
+        assert metric(found, positives) == pytest.approx(metric(ranks, positives), abs=1e-9)
+    for metric in (precision_at, recall_at):
+        assert metric(found, positives, k) == metric(ranks, positives, k)
+
+
+def test_nothing_retrieved_is_zero():
+    nothing = np.empty(0, np.int64)
+    for metrics in METRICS.values():
+        assert [metric(nothing, 3) for metric in metrics.values()] == [0.0] * len(metrics)
+
+
 def test_by_hand():
     ranks = np.array([0, 2, 3])
     assert average_precision(ranks, 3) == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)

@@ -19,7 +19,8 @@ rule embed:
     output:
         EMBEDDINGS,
     params:
-        eval_set=lambda w: canonical(config["eval_sets"][w.eval_set]),
+        # How its embeddings are searched does not change them.
+        eval_set=lambda w: canonical({**config["eval_sets"][w.eval_set], "search": None}),
     threads: THREADS
     log:
         f"{RESULTS}/logs/embed/{{eval_set}}-{{method}}.log",

@@ -8,6 +8,7 @@ rule evaluate:
         multiext(f"{RESULTS}/evaluation/{{eval_set}}/{{method}}/", "metrics.csv", "per_query.parquet"),
     params:
         eval_set=lambda w: canonical(config["eval_sets"][w.eval_set]),
+    threads: THREADS
     log:
         f"{RESULTS}/logs/evaluate/{{eval_set}}-{{method}}.log",
     benchmark:

@@ -26,7 +26,7 @@ rule tables_of_all_methods:
 
 rule ablation_table:
     input:
-        multiext(f"{RESULTS}/ablation/", "metrics.csv", "compatibility.csv"),
+        multiext(f"{RESULTS}/ablation/", "per_query.parquet", "compatibility.csv"),
     output:
         rendered("ablation"),
     params:

@@ -1,0 +1,295 @@
+"""All-pairs evaluation at full scale against the tools at hand.
+
+Embeddings are random unit vectors, with true positives planted where a metric needs some.
+"""
+
+import gc
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure as Drawing
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+
+from benchmarks.timing import Clock, Figure, PeakMemory, medians
+from sfsc.data.sets import GroundTruth, LabelRelevance, Relevance
+from sfsc.files import replacing
+from sfsc.progress import progress
+from sfsc.retrieval.embeddings import EmbeddingFile, Embeddings, blocks
+from sfsc.retrieval.pairs import evaluate_pairs
+from sfsc.retrieval.precision import average_precision_trapezoidal
+from sfsc.retrieval.rankings import rank
+from sfsc.retrieval.search import top_k
+from sfsc.retrieval.statistics import confidence_intervals
+
+_BLOCK_ROWS = 2**14
+_NEAR = 1e-6
+
+Array = NDArray[np.float32]
+
+
+def landmarks(
+    folder: Path, rows: int = 761_757, queries: int = 1129, models: int = 5, dimension: int = 512
+) -> list[Figure]:
+    """Google Landmarks v2's size: the 100 best for every query model and gallery model."""
+    k, asked = 100, models * queries
+    stacked = _units(asked, dimension, seed=0)
+    clock, memory = Clock(), PeakMemory()
+    apart, nearest = 0, 0.0
+    for model in range(models):
+        path = _gallery(folder / "gallery.npy", rows, dimension, seed=model + 1)
+        with clock("check"):
+            gallery = EmbeddingFile(path, rows)
+        with memory, clock("search"):
+            lists, scores = top_k(stacked, gallery, k)
+        with clock("torch"):
+            _products_by_torch(stacked, gallery)
+        with clock("numpy"):
+            _products_by_numpy(stacked, gallery)
+        index = faiss.IndexFlatIP(dimension)
+        for _, block in blocks(gallery, _BLOCK_ROWS):
+            index.add(np.ascontiguousarray(block))
+        with clock("faiss"):
+            expected_scores, expected = index.search(stacked[:queries], k)
+        del index
+        gc.collect()
+        differs = lists[:queries] != expected
+        gaps = np.abs(scores[:queries] - expected_scores)
+        apart += int((differs & (gaps > _NEAR)).sum())
+        nearest = max(nearest, float(gaps.max()))
+    bare = min(clock.seconds["torch"], clock.seconds["numpy"])
+    searches = models * clock.seconds["faiss"]
+    return [
+        Figure(f"top {k} of {models} x {models} pairs, {queries} queries, {rows} rows, {dimension} "
+               "dimensions", clock.seconds["search"], "s"),
+        Figure("bare blocked products, torch", clock.seconds["torch"], "s"),
+        Figure("bare blocked products, numpy", clock.seconds["numpy"], "s"),
+        Figure("ratio to the faster of both", clock.seconds["search"] / bare),
+        Figure(f"faiss IndexFlatIP, {models**2} searches (timed: {models})", searches, "s"),
+        Figure("times faster than faiss", searches / clock.seconds["search"]),
+        Figure("checking the files before", clock.seconds["check"], "s"),
+        Figure("peak resident memory of the search", memory.gib, "GiB"),
+        Figure("largest difference of a score from faiss's", nearest),
+        Figure(f"rows that differ from faiss's by more than {_NEAR:g}", apart),
+    ]  # fmt: skip
+
+
+def revisited(
+    folder: Path, rows: int = 1_004_993, queries: int = 70, models: int = 5, dimension: int = 512
+) -> list[Figure]:
+    """Revisited Oxford with a million distractors: easy, medium and hard of all pairs."""
+    path = _gallery(folder / "gallery.npy", rows, dimension, seed=1)
+    truth, stacked = _plant(path, queries, models, seed=2)
+    asked = {f"m{model}": stacked[model] for model in range(models)}
+    gallery = EmbeddingFile(path, rows)
+    clock = Clock()
+    with clock("all"):
+        per_query = evaluate_pairs(truth, asked, {f"m{n}": gallery for n in range(models)})[1]
+    whole = np.load(path)
+    with clock("naive"):
+        naive = _naive_precisions(stacked[0] @ whole.T, truth)
+    mine = per_query[(per_query["query_model"] == "m0") & (per_query["gallery_model"] == "m0")]
+    off = max(
+        np.abs(mine.loc[mine["protocol"] == protocol, "value"].to_numpy() - values).max()
+        for protocol, values in naive.items()
+    )
+    few = 5
+    exact = _naive_precisions(_scores_of_ranking(stacked[0][:few], whole), truth)
+    same = max(
+        np.abs(mine.loc[mine["protocol"] == protocol, "value"].to_numpy()[:few] - values).max()
+        for protocol, values in exact.items()
+    )
+    naive_seconds = models**2 * clock.seconds["naive"]
+    return [
+        Figure(f"{models} x {models} pairs, {queries} queries, {rows} rows, {dimension} dimensions",
+               clock.seconds["all"], "s"),
+        Figure(f"argsort and scan, {models**2} pairs (timed: 1)", naive_seconds, "s"),
+        Figure("times faster", naive_seconds / clock.seconds["all"]),
+        Figure("largest difference of an average precision, given the same scores", same),
+        Figure("largest difference, given the scores of a float32 product", off),
+    ]  # fmt: skip
+
+
+def labelled(rows: int = 10_000, models: int = 4, dimension: int = 128) -> list[Figure]:
+    """CIFAR-10's size: every image queries all others, full ranking."""
+    labels = np.random.default_rng(0).integers(0, 10, rows)
+    embeddings = {f"m{n}": _units(rows, dimension, seed=n) for n in range(models)}
+    ids = [str(row) for row in range(rows)]
+    truth = GroundTruth("labelled", ids, ids, {"all": LabelRelevance(labels, labels, True)})
+    first = embeddings["m0"]
+    found = evaluate_pairs(truth, {"m0": first}, {"m0": first})[1]["value"].to_numpy()
+    sample = np.arange(0, rows, rows // 50)
+
+    def by_scikit_learn() -> list[float]:
+        values = []
+        for row in sample:
+            others = np.arange(rows) != row
+            scores = (first @ first[row])[others]
+            values.append(average_precision_score(labels[others] == labels[row], scores))
+        return values
+
+    def bare() -> None:
+        for left in embeddings.values():
+            for right in embeddings.values():
+                torch.mm(torch.from_numpy(left), torch.from_numpy(right).T)
+
+    seconds = medians(
+        {
+            "all": lambda: evaluate_pairs(truth, embeddings, embeddings),
+            "bare": bare,
+            "scikit-learn": by_scikit_learn,
+        },
+        repeats=1,
+    )
+    scaled = seconds["scikit-learn"] / len(sample) * rows * models**2
+    return [
+        Figure(f"{models} x {models} pairs, {rows} x {rows}, {dimension} dimensions",
+               seconds["all"], "s"),
+        Figure("bare products, torch", seconds["bare"], "s"),
+        Figure(f"average precision by scikit-learn (timed: {len(sample)} queries)", scaled, "s"),
+        Figure("largest difference from it",
+               float(np.abs(found[sample] - by_scikit_learn()).max())),
+    ]  # fmt: skip
+
+
+def bootstrap(queries: int = 1129) -> list[Figure]:
+    """The 95 % interval of one pair of Google Landmarks v2."""
+    values = np.random.default_rng(0).random((queries, 1))
+    seconds = medians({"one": lambda: confidence_intervals(values)}, repeats=5)
+    return [Figure(f"10,000 resamples of {queries} queries", seconds["one"], "s")]
+
+
+def growth(
+    folder: Path,
+    out: Path,
+    sizes: Sequence[int] = (10_000, 30_000, 100_000, 300_000, 1_000_000),
+    queries: int = 1129,
+    dimension: int = 128,
+) -> list[Figure]:
+    """Draw how the time of a search grows with the gallery's rows and the number of pairs."""
+    everything = EmbeddingFile(_gallery(folder / "gallery.npy", max(sizes), dimension, 1), None)
+    stacked = _units(4 * queries, dimension, seed=0)
+    points = []
+    for models in (1, 2, 4):
+        for rows in sizes:
+            gallery = everything[:rows]
+            work: dict[str, Callable[[], object]] = {
+                "search": lambda m=models, g=gallery: [  # type: ignore[misc]
+                    top_k(stacked[: m * queries], g, 100) for _ in range(m)
+                ]
+            }
+            points.append((models, rows, medians(work, repeats=1)["search"]))
+    table = pd.DataFrame(points, columns=["models", "rows", "seconds"])
+    _draw_growth(table, out)
+    slope = np.polyfit(np.log(table["rows"]), np.log(table["seconds"]), 1)[0]
+    largest = table[table["rows"] == max(sizes)].set_index("models")["seconds"]
+    return [
+        Figure("exponent of the time in the rows (1: linear)", float(slope)),
+        Figure("time of 16 pairs / time of 1 pair, largest gallery", largest[4] / largest[1]),
+    ]
+
+
+def _units(rows: int, dimension: int, seed: int) -> Array:
+    vectors = np.random.default_rng(seed).standard_normal((rows, dimension), np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
+
+
+def _gallery(path: Path, rows: int, dimension: int, seed: int) -> Path:
+    """Write random unit vectors, a block at a time."""
+    shape = (rows, dimension)
+    file = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    for start in progress(range(0, rows, _BLOCK_ROWS), "gallery", "block"):
+        stop = min(start + _BLOCK_ROWS, rows)
+        file[start:stop] = _units(stop - start, dimension, seed=10**6 * seed + start)
+    file.flush()
+    return path
+
+
+def _plant(
+    path: Path, queries: int, models: int, seed: int
+) -> tuple[GroundTruth, NDArray[np.float32]]:
+    """Turn 80 gallery rows for each query into its positives: cosines uniform in [0, 0.9]."""
+    random = np.random.default_rng(seed)
+    gallery = np.lib.format.open_memmap(path, mode="r+")
+    rows, dimension = gallery.shape
+    centres = _units(queries, dimension, seed)
+    chosen = random.choice(rows, (queries, 80), replace=False)
+    for centre, own in zip(centres, chosen, strict=True):
+        cosine = random.uniform(0, 0.9, (80, 1))
+        noise = gallery[own] - (gallery[own] @ centre)[:, None] * centre
+        noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+        gallery[own] = cosine * centre + np.sqrt(1 - cosine**2) * noise
+    gallery.flush()
+    chosen.sort(axis=1)
+    easy, hard, junk = chosen[:, ::3], chosen[:, 1::3], chosen[:, 2::3]
+    pairs = {
+        "easy": [(e, np.sort([*h, *j])) for e, h, j in zip(easy, hard, junk, strict=True)],
+        "medium": [(np.sort([*e, *h]), j) for e, h, j in zip(easy, hard, junk, strict=True)],
+        "hard": [(h, np.sort([*e, *j])) for e, h, j in zip(easy, hard, junk, strict=True)],
+    }
+    truth = GroundTruth(
+        "revisited",
+        [f"q{n}" for n in range(queries)],
+        [str(n) for n in range(rows)],
+        {name: [Relevance(p, j) for p, j in each] for name, each in pairs.items()},
+    )
+    # Each model embeds the queries a little differently.
+    seen = [centres + 0.3 * _units(queries, dimension, seed + n) for n in range(1, models + 1)]
+    return truth, np.stack(
+        [(each / np.linalg.norm(each, axis=1, keepdims=True)).astype(np.float32) for each in seen]
+    )
+
+
+def _naive_precisions(scores: Array, truth: GroundTruth) -> dict[str, NDArray[np.float64]]:
+    """The common way: sort all scores of each query, then scan the ranking for each protocol."""
+    rankings = np.argsort(-scores, axis=1, kind="stable")
+    return {
+        protocol: np.array(
+            [_scan(ranking, relevance[query]) for query, ranking in enumerate(rankings)]
+        )
+        for protocol, relevance in truth.relevance.items()
+    }
+
+
+def _scan(ranking: NDArray[np.int64], relevance: Relevance) -> float:
+    kept = ranking[~np.isin(ranking, relevance.junk)]
+    ranks = np.flatnonzero(np.isin(kept, relevance.positives))
+    return average_precision_trapezoidal(ranks, len(relevance.positives))
+
+
+def _scores_of_ranking(queries: Array, gallery: Array) -> Array:
+    """Scores whose argsort is the exact ranking."""
+    orders = rank(queries, gallery)
+    scores = np.empty(orders.shape, np.float32)
+    np.put_along_axis(scores, orders, -np.arange(orders.shape[1], dtype=np.float32)[None], 1)
+    return scores
+
+
+def _products_by_torch(queries: Array, gallery: Embeddings) -> None:
+    left = torch.from_numpy(queries)
+    out = torch.empty(len(queries), 2048)
+    for _, block in blocks(gallery, 2048):
+        right = torch.from_numpy(np.array(block))
+        torch.mm(left, right.T, out=out[:, : len(block)])
+
+
+def _products_by_numpy(queries: Array, gallery: Embeddings) -> None:
+    out = np.empty((len(queries), 2048), np.float32)
+    for _, block in blocks(gallery, 2048):
+        np.matmul(queries, np.array(block).T, out=out[:, : len(block)])
+
+
+def _draw_growth(table: pd.DataFrame, out: Path) -> None:
+    figure = Drawing(figsize=(5, 3.5), layout="constrained")
+    axes = figure.subplots()
+    for models, part in table.groupby("models"):
+        axes.loglog(part["rows"], part["seconds"], "o-", label=f"{models} x {models} pairs")
+    axes.set(xlabel="gallery rows", ylabel="seconds", title="Exact search, top 100")
+    axes.legend()
+    with replacing(out) as path:
+        figure.savefig(path, dpi=150)

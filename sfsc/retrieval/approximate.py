@@ -1,0 +1,79 @@
+"""Approximate and compressed search by faiss, to measure what it costs in accuracy."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sfsc.files import InputError
+from sfsc.progress import progress
+from sfsc.retrieval.embeddings import Embeddings, blocks
+from sfsc.retrieval.places import Places, places_in_lists
+
+_BLOCK_ROWS = 2**16
+_TRAINING_ROWS = 2**18
+_LISTED = 2**22
+
+
+@dataclass(frozen=True)
+class FaissIndex:
+    """A kind of faiss index, searched by inner product."""
+
+    factory: str
+    """As of faiss.index_factory, such as "IVF4096,PQ64"."""
+    parameters: str = ""
+    """As of faiss.ParameterSpace, such as "nprobe=16"."""
+
+
+def places_by_index(
+    queries: NDArray[np.float32],
+    gallery: Embeddings,
+    tracked: Sequence[NDArray[np.int64]],
+    k: int,
+    kind: FaissIndex,
+) -> Iterator[Places]:
+    """For each query the places of its tracked gallery rows among the `k` best that it finds.
+
+    `queries` is (Q, D), `gallery` (N, D). The index is trained on at most 262,144 gallery rows,
+    evenly spaced. Raises InputError for what faiss refuses.
+    """
+    k = min(k, gallery.shape[0])
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    each = iter(tracked)
+    with _refusals(kind, gallery):
+        index = _build(kind, gallery)
+        rows = max(1, _LISTED // k)
+        for start in progress(range(0, len(queries), rows), "queries", "block"):
+            lists = index.search(queries[start : start + rows], k)[1]
+            yield from places_in_lists(lists, each)
+
+
+def _build(kind: FaissIndex, gallery: Embeddings) -> faiss.Index:
+    count, dimension = gallery.shape
+    index = faiss.index_factory(dimension, kind.factory, faiss.METRIC_INNER_PRODUCT)
+    if not index.is_trained:
+        step = -(-count // _TRAINING_ROWS)
+        sample = [block[-start % step :: step] for start, block in blocks(gallery, _BLOCK_ROWS)]
+        index.train(np.concatenate(sample))
+    for _, block in blocks(gallery, _BLOCK_ROWS):
+        index.add(np.ascontiguousarray(block))
+    if kind.parameters:
+        faiss.ParameterSpace().set_index_parameters(index, kind.parameters)
+    return index
+
+
+@contextmanager
+def _refusals(kind: FaissIndex, gallery: Embeddings) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:
+        count, dimension = gallery.shape
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"search: faiss refuses factory {kind.factory!r} with parameters {kind.parameters!r}"
+            f" for a gallery of {count} x {dimension}: {reason}"
+        ) from None

@@ -63,7 +63,8 @@ class _Counter:
         self._keys = keys[self._order]
         self._scores = scores[self._order].astype(np.float64)
         self._bound = error_bound(len(query))
-        # Before tracked row j, best first, stand the first j + 1 of these and the bins above its own.
+        # Before tracked row j, best first, stand the first j + 1 of these, and the bins above its
+        # own.
         self._before = np.zeros(len(tracked) + 1, np.int64)
         self._bins = np.zeros(_BINS, np.int64)
         # Bins of equal size span the tracked scores; the first and last take what lies outside.

@@ -150,7 +150,7 @@ def _places(
     gallery: Embeddings,
     index: FaissIndex | None,
 ) -> Iterator[Places]:
-    """The search that suits the metrics; `queries` (Q, D) are those of the ground truth's `rows`."""
+    """Search as the metrics need it; `queries` (Q, D) are the ground truth's at `rows`."""
     tracked = Tracked(ground_truth, rows)
     depth = gallery.shape[0]
     if ground_truth.kind == "gldv2":

@@ -1,6 +1,6 @@
 import hypothesis.extra.numpy as hnp
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfsc.retrieval.counts import places_by_counting
@@ -25,6 +25,7 @@ def _cases(draw):
 
 
 @given(_cases(), st.sampled_from([1, 7, 64, 1000]))
+@settings(deadline=None)
 def test_places_are_those_of_a_stable_sort(case, block_rows):
     queries, gallery, tracked = case
     found = list(places_by_counting(queries, gallery, tracked, block_rows))

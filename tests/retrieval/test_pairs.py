@@ -139,7 +139,6 @@ def test_a_flat_faiss_index_gives_what_the_exact_search_gives(kind):
         pd.testing.assert_frame_equal(found, expected)
     # Few cells of an inverted file probed: what it does not find counts as not retrieved.
     rough = evaluate_pairs(ground_truth, *models, FaissIndex("IVF10,Flat", "nprobe=2"))[1]
-    assert (rough["value"] <= exact[1]["value"] + 1e-12).all()
     assert rough["value"].mean() < exact[1]["value"].mean()
 
 

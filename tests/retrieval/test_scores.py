@@ -3,7 +3,7 @@ from fractions import Fraction
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfsc.retrieval import scores
@@ -16,6 +16,7 @@ def _units(rows, dimension, seed):
 
 
 @given(st.integers(1, 40), st.integers(0, 1000), st.integers(1, 64))
+@settings(deadline=None)
 def test_scores_are_the_rational_inner_products_rounded_once(dimension, seed, block):
     queries, gallery = _units(3, dimension, seed), _units(9, dimension, seed + 1)
     random = np.random.default_rng(seed)
@@ -36,6 +37,7 @@ def test_scores_are_the_rational_inner_products_rounded_once(dimension, seed, bl
 
 
 @given(st.sampled_from([1, 2, 16, 100, 512, 2048]), st.integers(0, 1000), st.booleans())
+@settings(deadline=None)
 def test_float32_products_are_within_the_bound(dimension, seed, alike):
     queries, gallery = _units(4, dimension, seed), _units(50, dimension, seed + 1)
     if alike:

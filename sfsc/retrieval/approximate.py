@@ -62,7 +62,8 @@ def _build(kind: FaissIndex, gallery: Embeddings) -> faiss.Index:
     for _, block in blocks(gallery, _BLOCK_ROWS):
         index.add(np.ascontiguousarray(block))
     if kind.parameters:
-        faiss.ParameterSpace().set_index_parameters(index, kind.parameters)
+        # faiss's stub knows one of two overloads.
+        faiss.ParameterSpace().set_index_parameters(index, kind.parameters)  # type: ignore[arg-type]
     return index
 
 

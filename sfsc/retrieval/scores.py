@@ -1,5 +1,7 @@
 """The score of a query and a gallery row: exact, so that nothing but the data decides a ranking."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -74,4 +76,4 @@ def error_bound(dimension: int) -> float:
     unit = 2.0**-24
     norms = (1 + 1e-3) ** 2
     product = dimension * unit / (1 - dimension * unit) * norms
-    return product + 2 * dimension**0.5 * 0.5 / _FIXED_POINT * norms + unit * norms
+    return product + math.sqrt(dimension) / _FIXED_POINT * norms + unit * norms

@@ -48,6 +48,7 @@ def test_every_pair_of_every_method_is_scored(results):
     metrics = pd.read_csv(results / "metrics.csv")
     assert list(metrics) == [
         "dataset", "protocol", "metric", "method", "seed", "query_model", "gallery_model", "value",
+        "low", "high",
     ]  # fmt: skip
     assert metrics["value"].between(0, 1).all()
     pairs = metrics.groupby(["method", "dataset", "protocol", "metric"]).size()
@@ -55,7 +56,7 @@ def test_every_pair_of_every_method_is_scored(results):
     assert set(metrics["method"]) == set(config["methods"])
     assert set(metrics["dataset"]) == set(config["eval_sets"])
     per_query = pd.read_parquet(results / "per_query.parquet")
-    keys = [c for c in metrics if c != "value"]
+    keys = [c for c in metrics if c not in ("value", "low", "high")]
     means = per_query.groupby(keys, observed=True)["value"].mean().reset_index()
     merged = metrics.merge(means, on=keys, suffixes=("", "_of_queries"))
     assert len(merged) == len(means) > 0

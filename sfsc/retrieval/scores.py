@@ -1,15 +1,16 @@
 """The score of a query and a gallery row: exact, so that nothing but the data decides a ranking."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sfsc.retrieval.embeddings import Embeddings, blocks
+from sfsc.retrieval.embeddings import Embeddings
 
 _GALLERY_ROWS = 2**16
-_PAIRS = 2**13
+_PAIRS = 2**6  # whose fixed points stay in a core's cache
 _FIXED_POINT = 2.0**26
 
 
@@ -19,7 +20,8 @@ def fixed_point(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
     A float32 matrix product gives equal gallery rows unequal scores, as its kernels sum in
     different orders. Integers of unit vectors scaled by 2**26 have sums of products below 2**53.
     """
-    return np.rint(embeddings * np.float64(_FIXED_POINT))
+    scaled = embeddings * np.float64(_FIXED_POINT)
+    return np.rint(scaled, out=scaled)
 
 
 def rounded(products: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -50,19 +52,23 @@ def exact_scores(
     A score is the inner product of both rows in fixed point, rounded once, to float32.
     """
     scores = np.empty(len(query_rows), np.float32)
-    left = torch.from_numpy(fixed_point(queries))
-    order = np.argsort(gallery_rows, kind="stable")
-    places = np.searchsorted(
-        gallery_rows[order], range(0, gallery.shape[0] + _GALLERY_ROWS, _GALLERY_ROWS)
-    )
-    for (start, block), first, last in zip(
-        blocks(gallery, _GALLERY_ROWS), places[:-1], places[1:], strict=True
-    ):
-        for place in range(first, last, _PAIRS):
-            pairs = order[place : min(place + _PAIRS, last)]
-            right = torch.from_numpy(fixed_point(block[gallery_rows[pairs] - start]))
-            products = torch.linalg.vecdot(left[torch.from_numpy(query_rows[pairs])], right)
-            scores[pairs] = rounded(products.numpy())
+    left = fixed_point(queries)
+    # Pairs of one gallery block together, and in it those of one query, if they came together.
+    numbers = gallery_rows // _GALLERY_ROWS
+    order = np.argsort(numbers, kind="stable")
+    firsts = np.searchsorted(numbers[order], range(gallery.shape[0] // _GALLERY_ROWS + 2))
+
+    def work(number: int) -> None:
+        start = number * _GALLERY_ROWS
+        block = gallery[start : start + _GALLERY_ROWS]
+        for first in range(firsts[number], firsts[number + 1], _PAIRS):
+            pairs = order[first : min(first + _PAIRS, firsts[number + 1])]
+            products = fixed_point(block[gallery_rows[pairs] - start])
+            products *= left[query_rows[pairs]]
+            scores[pairs] = rounded(products.sum(axis=1))
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        list(pool.map(work, range(len(firsts) - 1)))
     return scores
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from sfsc.files import InputError, replacing
@@ -19,7 +18,7 @@ from sfsc.report.inputs import (
     read_per_query,
     spread,
 )
-from sfsc.retrieval.statistics import confidence_intervals, sign_flip_p
+from sfsc.report.queries import intervals, paired_tests
 
 _GROUP = ["dataset", "protocol", "metric"]
 _LEFT_OUT = "easy"
@@ -93,6 +92,7 @@ def main(results: Path, methods: Sequence[str]) -> list[Table]:
     rows = _of_methods(pd.concat([selves, pairs]), methods, results)
     rows = rows[rows["protocol"] != _LEFT_OUT]
     data = over_seeds(rows, [*_GROUP, "method", "column"])
+    data = data.merge(_ordered_as(data, _intervals_of_main(results, methods)), "left")
     columns = [
         *sorted(name for name in set(data["column"]) if name.startswith("self-test")),
         *(_MEASURES[name] for name in ("cross_mean", "worst_pair")),
@@ -102,23 +102,40 @@ def main(results: Path, methods: Sequence[str]) -> list[Table]:
     texts = _percentages(data)
     cells = texts.where(trained != best.transform("max"), "**" + texts + "**")
     wide = _pivot(data.assign(cell=cells), [*_GROUP, "method"], "column", columns)
+    widest = (
+        (data["high"] - data["low"])
+        .groupby([data[key] for key in (*_GROUP, "method")], observed=True)
+        .max()
+    )
+    wide["interval"] = [f"± {50 * width:.1f}" for width in widest]
     caption = (
         f"The primary metric in %: {spread(data['seeds'])}. Self-test: a width searches a gallery "
         "that it embedded itself. Mean cross-test: query and gallery are embedded by different "
-        "widths. Worst pair: the lowest of all ordered pairs. Bold: the best trained method."
+        "widths. Worst pair: the lowest of all ordered pairs. Interval: half the width of the 95 % "
+        "interval over the queries, the widest of the row's self-tests and mean cross-test. Bold: "
+        "the best trained method."
     )
     return [Table("main", caption, data, [Block("", _blank_repeats(wide, _GROUP), 4)])]
 
 
+def _intervals_of_main(results: Path, methods: Sequence[str]) -> pd.DataFrame:
+    rows = _of_queries(results, methods)
+    selves = rows["measure"] == _MEASURES["self_mean"]
+    column = rows["measure"].mask(selves, "self-test " + rows["query_model"])
+    return intervals(rows.assign(column=column), ["method", "column"])
+
+
 def pairs(results: Path, methods: Sequence[str]) -> list[Table]:
     """Tabulate the matrix of every query model (rows) and gallery model (columns)."""
-    rows = _of_methods(read_metrics(results), methods, results)
-    data = over_seeds(rows, [*_GROUP, "method", "query_model", "gallery_model"])
+    key = ["method", "query_model", "gallery_model"]
+    data = over_seeds(_of_methods(read_metrics(results), methods, results), [*_GROUP, *key])
+    of_queries = _of_methods(read_per_query(results), methods, results)
+    data = data.merge(_ordered_as(data, intervals(of_queries, key)), "left")
     blocks = []
     for (dataset, protocol, metric), part in data.groupby(_GROUP, observed=True):
         galleries = sorted(set(part["gallery_model"]))
         wide = _pivot(
-            part.assign(cell=_percentages(part)),
+            part.assign(cell=_percentages(part) + _brackets(part)),
             ["method", "query_model"],
             "gallery_model",
             galleries,
@@ -130,7 +147,7 @@ def pairs(results: Path, methods: Sequence[str]) -> list[Table]:
         blocks.append(Block(title, _blank_repeats(wide, ["method"]), 2))
     caption = (
         "Every cross-model pair: the row's model embeds the queries, the column's model embeds the "
-        f"gallery; {spread(data['seeds'])}."
+        f"gallery; {spread(data['seeds'])}, [95 % interval over the queries]."
     )
     return [Table("pairs", caption, data, blocks)]
 
@@ -174,10 +191,10 @@ def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
     both = pd.concat([rows, others.drop(columns="full")])
     data = over_seeds(both, ["quantity", *_GROUP, "method", "measure"])
 
-    tests = _paired_by_query(results, shown)
+    tests = paired_tests(_of_queries(results, shown), "sfsc", ["measure"])
     if not tests.empty:
-        order = {name: data[name].dtype for name in ("dataset", "protocol", "method")}
-        data = pd.concat([data, tests.astype(order)], ignore_index=True)
+        tests = tests.assign(quantity="difference by query", seeds=rows["seed"].nunique())
+        data = pd.concat([data, _ordered_as(data, tests)], ignore_index=True)
 
     titles = {
         "value": "Compatibility measures in %",
@@ -191,7 +208,7 @@ def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
         if part.empty:
             continue
         if quantity == "difference by query":
-            cells = _intervals(part)
+            cells = _tests(part)
         else:
             cells = _percentages(part, signed=quantity != "value")
         measures = [name for name in _MEASURES.values() if name in set(part["measure"])]
@@ -202,27 +219,6 @@ def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
         blocks.append(Block(title, _blank_repeats(wide, _GROUP), 7))
     caption = f"What each component of SFSC contributes: {spread(data['seeds'])}. {_NEVER_HURTS}"
     return [Table("ablation", caption, data, blocks)]
-
-
-def _paired_by_query(results: Path, methods: Sequence[str]) -> pd.DataFrame:
-    """Each ablation's mean difference to SFSC over the queries, with its interval and p-value."""
-    rows = _of_methods(read_per_query(results), methods, results)
-    rows = rows[rows["protocol"] != _LEFT_OUT]
-    same = rows["query_model"].astype(str) == rows["gallery_model"].astype(str)
-    rows = rows.assign(measure=same.map({True: "mean self-test", False: "mean cross-test"}))
-    paired = [*_GROUP, "seed", "measure", "query_model", "gallery_model", "query"]
-    full = rows[rows["method"] == "sfsc"].set_index(paired)["value"].rename("full")
-    others = rows[rows["method"] != "sfsc"].join(full, on=paired, how="inner")
-    others = others.assign(difference=others["value"] - others["full"])
-    cell = [*_GROUP, "method", "measure"]
-    of_queries = others.groupby([*cell, "query"], observed=True)["difference"].mean()
-    tests = []
-    for key, differences in of_queries.reset_index().groupby(cell, observed=True)["difference"]:
-        column = differences.to_numpy(np.float64)[:, None]
-        (low,), (high,) = confidence_intervals(column)
-        tests.append((*key, column.mean(), low, high, sign_flip_p(column)[0], len(column)))
-    found = pd.DataFrame(tests, columns=[*cell, "mean", "low", "high", "p", "queries"])
-    return found.assign(quantity="difference by query", seeds=rows["seed"].nunique())
 
 
 def cost(results: Path, methods: Sequence[str]) -> list[Table]:
@@ -298,6 +294,18 @@ def _training_time(times: pd.DataFrame, methods: Sequence[str]) -> Table:
     return Table("training_time", caption, data, [block])
 
 
+def _ordered_as(data: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    return other.astype({name: data[name].dtype for name in ("dataset", "protocol", "method")})
+
+
+def _of_queries(results: Path, methods: Sequence[str]) -> pd.DataFrame:
+    """The average precision of each query, by `measure`: self-test or cross-test."""
+    rows = _of_methods(read_per_query(results), methods, results)
+    same = rows["query_model"].astype(str) == rows["gallery_model"].astype(str)
+    measure = same.map({True: _MEASURES["self_mean"], False: _MEASURES["cross_mean"]})
+    return rows[rows["protocol"] != _LEFT_OUT].assign(measure=measure)
+
+
 def _of_methods(frame: pd.DataFrame, methods: Sequence[str], results: Path) -> pd.DataFrame:
     rows = primary(frame, methods)
     if rows.empty:
@@ -315,7 +323,15 @@ def _percentages(data: pd.DataFrame, signed: bool = False) -> "pd.Series[str]":
     return pd.Series(cells, data.index, dtype=object)
 
 
-def _intervals(data: pd.DataFrame) -> "pd.Series[str]":
+def _brackets(data: pd.DataFrame) -> "pd.Series[str]":
+    cells = [
+        f" [{100 * low:.1f}, {100 * high:.1f}]"
+        for low, high in zip(data["low"], data["high"], strict=True)
+    ]
+    return pd.Series(cells, data.index, dtype=object)
+
+
+def _tests(data: pd.DataFrame) -> "pd.Series[str]":
     cells = []
     for mean, low, high, p in data[["mean", "low", "high", "p"]].itertuples(index=False):
         mean, low, high = (f"{round(100 * value, 1) + 0.0:+.1f}" for value in (mean, low, high))

@@ -109,9 +109,33 @@ def test_pairs_rows_are_queries_and_columns_galleries(make_results):
     assert text.count("**") == 2 * 6  # a titled block for each dataset and protocol
     rows = _markdown_rows(results / "tables/pairs.md")
     assert rows[0]["query"] == "w025"
-    assert rows[0]["gallery w100"] == "90.0"
+    assert rows[0]["gallery w100"].startswith("90.0 [")
     assert rows[3]["query"] == "w100"
-    assert rows[3]["gallery w025"] == "10.0"
+    assert rows[3]["gallery w025"].startswith("10.0 [")
+
+
+def test_intervals_are_of_the_queries_means_over_seeds(make_results):
+    results = make_results(["sfsc"], [0, 1], ["digits"])
+    path = results / "per_query.parquet"
+    frame = pd.read_parquet(path)
+    # Seeds differ, but their mean is the same for every query of w025 in w100; elsewhere queries
+    # are 0 or 1.
+    pair = (frame["query_model"] == "w025") & (frame["gallery_model"] == "w100")
+    spread = frame["query"].str[1:].astype(int) % 2
+    value = np.where(pair, 0.2 + 0.6 * frame["seed"], spread)
+    frame.assign(value=value.astype(np.float32)).to_parquet(path, index=False)
+    write_tables(results, results / "tables", ["sfsc"], ["main", "pairs"])
+    pairs = _markdown_rows(results / "tables/pairs.md")
+    assert pairs[0]["gallery w100"].endswith("[50.0, 50.0]")
+    # 40 coins: 0.5 plus or minus 1.96 * 0.5 / sqrt(40).
+    low, high = re.search(r"\[(.*), (.*)\]", pairs[1]["gallery w050"]).groups()
+    assert float(low) == pytest.approx(34.5, abs=2)
+    assert float(high) == pytest.approx(65.5, abs=2)
+    (row,) = _markdown_rows(results / "tables/main.md")
+    assert float(row["interval"].strip("± ")) == pytest.approx(15.5, abs=2)
+    data = pd.read_csv(results / "tables/main.csv").set_index("column")
+    assert data.loc["worst pair", ["low", "high"]].isna().all()
+    assert data.loc["self-test w025", "low"] == pytest.approx(0.345, abs=0.02)
 
 
 def test_ablation_differences_are_paired_by_seed(make_results):
@@ -223,6 +247,8 @@ def test_names_are_escaped_in_latex(make_results):
     for name in ["metrics.csv", "compatibility.csv"]:
         path = results / name
         path.write_text(path.read_text().replace(",sfsc,", ",my_50%&co,"))
+    path = results / "per_query.parquet"
+    pd.read_parquet(path).replace({"method": {"sfsc": "my_50%&co"}}).to_parquet(path, index=False)
     write_tables(results, results / "tables", ["my_50%&co"], ["main"])
     assert r"my\_50\%\&co" in (results / "tables/main.tex").read_text()
 

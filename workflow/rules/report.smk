@@ -7,7 +7,7 @@ def rendered(name):
 
 rule tables_of_all_methods:
     input:
-        multiext(f"{RESULTS}/", "metrics.csv", "compatibility.csv", "cost.csv"),
+        multiext(f"{RESULTS}/", "metrics.csv", "per_query.parquet", "compatibility.csv", "cost.csv"),
     output:
         rendered("main"),
         rendered("pairs"),

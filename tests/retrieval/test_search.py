@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import faiss
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -80,3 +83,30 @@ def test_a_file_gives_what_its_array_gives_and_k_stops_at_the_gallery(tmp_path):
     rows, scores = top_k(queries, EmbeddingFile(tmp_path / "gallery.npy", 30), 100)
     np.testing.assert_array_equal(rows, rank(queries, gallery))
     assert scores.shape == (5, 30)
+
+
+def test_memory_does_not_grow_with_the_gallery(tmp_path):
+    path = tmp_path / "gallery.npy"
+    gallery = np.lib.format.open_memmap(path, "w+", np.float32, (600_000, 128))
+    for start in range(0, 600_000, 100_000):
+        gallery[start : start + 100_000] = _units(100_000, 128, start)
+    megabytes = path.stat().st_size / 2**20
+    script = f"""
+import resource
+from pathlib import Path
+import numpy as np
+from sfsc.retrieval.embeddings import EmbeddingFile
+from sfsc.retrieval.search import top_k
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+before = peak()
+gallery = EmbeddingFile(Path({str(path)!r}), None)
+top_k(np.array(gallery[:4]), gallery, 100)
+print(peak() - before)
+"""
+    grown = subprocess.run(
+        [sys.executable, "-c", script], check=True, stdout=subprocess.PIPE, text=True
+    )
+    assert float(grown.stdout) < megabytes / 2

@@ -174,14 +174,11 @@ def evaluate(
     from sfsc.retrieval.approximate import FaissIndex
     from sfsc.retrieval.collect import write_scores
     from sfsc.retrieval.ground_truth import read
-    from sfsc.retrieval.pairs import evaluate_files
+    from sfsc.retrieval.pairs import evaluate_pairs, open_files
 
-    frames = evaluate_files(
-        read(ground_truth, query_ids, gallery_ids),
-        _named(queries, "--query"),
-        _named(galleries, "--gallery"),
-        FaissIndex(factory, parameters) if factory else None,
-    )
+    truth = read(ground_truth, query_ids, gallery_ids)
+    files = open_files(truth, _named(queries, "--query"), _named(galleries, "--gallery"))
+    frames = evaluate_pairs(truth, *files, FaissIndex(factory, parameters) if factory else None)
     metrics, per_query = (f.assign(dataset=dataset, method=method, seed=seed) for f in frames)
     write_scores(out, out.with_suffix(".per_query.parquet"), metrics, per_query)
 

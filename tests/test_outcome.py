@@ -11,7 +11,7 @@ from sfsc import config
 from sfsc.data.kinds import retrieval_set
 from sfsc.embed import embed_set
 from sfsc.method import find_recipe
-from sfsc.retrieval.pairs import evaluate_files
+from sfsc.retrieval.pairs import evaluate_pairs, open_files
 from sfsc.training.family import task, train_family
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +44,7 @@ def digits(tmp_path_factory):
                 {name: work.records / name / f"{part}.npy" for name in names}
                 for part in ("query", "gallery")
             ]
-            means = evaluate_files(data.ground_truth, *files)[0]
+            means = evaluate_pairs(data.ground_truth, *open_files(data.ground_truth, *files))[0]
             means = means[means["metric"] == "mAP"]
             pairs = means.pivot(index="query_model", columns="gallery_model", values="value")
             matrices[method] = pairs.to_numpy()

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from sfsc.files import InputError
 from sfsc.retrieval.statistics import confidence_intervals, sign_flip_p
 
 _GROUP = ["dataset", "protocol", "metric"]
@@ -14,7 +15,8 @@ def intervals(per_query: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """The 95 % interval, `low` to `high`, of each mean over queries.
 
     `per_query` has the columns dataset, protocol, metric, query, value and `keys`; rows of equal
-    keys, such as those of several seeds or pairs, are averaged for each query first.
+    keys, such as those of several seeds or pairs, are averaged for each query first. Raises
+    InputError where not all were scored on the same queries.
     """
     found = []
     for group, values in _matrices(per_query, keys):
@@ -29,7 +31,8 @@ def paired_tests(per_query: pd.DataFrame, reference: str, keys: Sequence[str]) -
 
     `per_query` as for `intervals`, with the columns method and seed. Returns a row for each
     dataset, protocol, metric, method and `keys`: the `mean` difference, the 95 % interval `low`
-    to `high` over the queries, the p-value `p` of a sign-flip test, and the number of `queries`.
+    to `high` over the queries, the p-value `p` of a sign-flip test, and the numbers of `queries`
+    and `seeds`. Raises InputError where not all were scored on the same queries.
     """
     found = []
     for group, values in _matrices(per_query, ["method", "seed", *keys]):
@@ -39,7 +42,8 @@ def paired_tests(per_query: pd.DataFrame, reference: str, keys: Sequence[str]) -
         full = values[reference].reindex(columns=others.columns.droplevel("method"))
         apart = pd.DataFrame(others.to_numpy() - full.to_numpy(), others.index, others.columns)
         # A seed that the reference lacks has no pair.
-        apart = apart.dropna(axis=1).T.groupby(["method", *keys], observed=True).mean().T
+        paired = apart.dropna(axis=1, how="all").T.groupby(["method", *keys], observed=True)
+        apart, seeds = paired.mean().T, paired.size()
         if apart.empty:
             continue
         differences = apart.to_numpy(np.float64)
@@ -50,6 +54,7 @@ def paired_tests(per_query: pd.DataFrame, reference: str, keys: Sequence[str]) -
             high=high,
             p=sign_flip_p(differences),
             queries=len(differences),
+            seeds=seeds.to_numpy(),
         )
         found.append(_labelled(tests, group))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
@@ -61,7 +66,14 @@ def _matrices(
     """For each dataset, protocol and metric: values with a row a query, a column for `keys`."""
     for group, part in per_query.groupby(_GROUP, observed=True):
         of_queries = part.groupby([*keys, "query"], observed=True)["value"].mean()
-        yield group, of_queries.unstack(list(keys))
+        values = of_queries.unstack(list(keys))
+        if values.isna().any(axis=None):
+            query = values.index[values.isna().any(axis=1)][0]
+            raise InputError(
+                f"per_query.parquet: {', '.join(group)}: not every result has the query {query!r};"
+                " evaluate all methods again with one ground truth"
+            )
+        yield group, values
 
 
 def _labelled(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:

@@ -68,9 +68,10 @@ def write_tables(results: Path, tables: Path, methods: Sequence[str], names: Seq
     """Write <name>.{csv,md,tex} in the folder `tables` for `names` (main, pairs, compatibility,
     ablation, cost).
 
-    `results` holds metrics.csv, compatibility.csv and, for `cost`, which also writes
-    `training_time`, cost.csv. The CSV is long: mean and sample standard deviation over the seeds
-    as fractions, at full precision; Markdown and LaTeX show percentages. Rows follow the order of
+    `results` holds metrics.csv, per_query.parquet, compatibility.csv and, for `cost`, which also
+    writes `training_time`, cost.csv. The CSV is long: mean and sample standard deviation over the
+    seeds and bounds of intervals, as fractions at full precision; Markdown and LaTeX show
+    percentages. Rows follow the order of
     `methods`; a method without metrics is left out. Raises InputError for an unknown name, a
     missing or malformed input file, or when none of the methods has a row.
     """
@@ -193,7 +194,7 @@ def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
 
     tests = paired_tests(_of_queries(results, shown), "sfsc", ["measure"])
     if not tests.empty:
-        tests = tests.assign(quantity="difference by query", seeds=rows["seed"].nunique())
+        tests = tests.assign(quantity="difference by query")
         data = pd.concat([data, _ordered_as(data, tests)], ignore_index=True)
 
     titles = {
@@ -411,5 +412,5 @@ _TEX_SIGNS |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 def _tex(cell: str) -> str:
     text = "".join(_TEX_SIGNS.get(sign, sign) for sign in cell)
-    text = re.sub(r"^-(?=\d)", "$-$", text)
+    text = re.sub(r"(?<![\w.])-(?=\d)", "$-$", text)
     return re.sub(r"^\*\*(.*)\*\*$", r"\\textbf{\1}", text)

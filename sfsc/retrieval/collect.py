@@ -1,6 +1,6 @@
 """The files of scores: one for each method, and all of them together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -27,16 +27,27 @@ def collect(results: Path, eval_sets: Sequence[str], methods: Sequence[str], out
     folders = [
         layout.evaluation(results, eval_set, method) for eval_set in eval_sets for method in methods
     ]
-    try:
-        metrics = pd.concat([pd.read_csv(f / "metrics.csv") for f in folders], ignore_index=True)
-        per_query = pd.concat(
-            [pd.read_parquet(f / "per_query.parquet") for f in folders], ignore_index=True
-        )
-    except FileNotFoundError as error:
-        raise InputError(f"{error.filename}: no such file; evaluate that method first") from None
+    metrics = _together(pd.read_csv, [folder / "metrics.csv" for folder in folders])
+    per_query = _together(pd.read_parquet, [folder / "per_query.parquet" for folder in folders])
+    measures = compatibility(metrics)
     write_scores(out / "metrics.csv", out / "per_query.parquet", metrics, per_query)
     with replacing(out / "compatibility.csv") as beside:
-        compatibility(metrics).to_csv(beside, index=False, float_format="%.8f", lineterminator="\n")
+        measures.to_csv(beside, index=False, float_format="%.8f", lineterminator="\n")
+
+
+def _together(read: Callable[[Path], pd.DataFrame], paths: Sequence[Path]) -> pd.DataFrame:
+    frames = []
+    for path in paths:
+        try:
+            frames.append(read(path))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; evaluate that method first") from None
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{path}: cannot be read; evaluate that method again: {reason}"
+            ) from None
+    return pd.concat(frames, ignore_index=True)
 
 
 def write_scores(
@@ -45,12 +56,9 @@ def write_scores(
     """Write the means as CSV and the per-query average precisions as Parquet (float32)."""
     types = dict.fromkeys(PER_QUERY_COLUMNS, "category") | {"seed": "int64"}
     compact = per_query[PER_QUERY_COLUMNS].astype(types | {"value": "float32"})
-    with replacing(per_query_file) as beside:
-        compact.to_parquet(beside, index=False, compression="zstd")
-    write_metrics(metrics_file, metrics[METRIC_COLUMNS])
-
-
-def write_metrics(path: Path, metrics: pd.DataFrame) -> None:
-    """Write a metrics frame as CSV; values have 8 decimals."""
-    with replacing(path) as beside:
-        metrics.to_csv(beside, index=False, float_format="%.8f", lineterminator="\n")
+    # Both are written before either is renamed, so that no kill leaves the one without the other.
+    with replacing(metrics_file) as beside, replacing(per_query_file) as beside_too:
+        metrics[METRIC_COLUMNS].to_csv(
+            beside, index=False, float_format="%.8f", lineterminator="\n"
+        )
+        compact.to_parquet(beside_too, index=False, compression="zstd")

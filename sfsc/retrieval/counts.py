@@ -14,6 +14,7 @@ from sfsc.retrieval.scores import error_bound, exact_scores, fixed_point, rankin
 
 _BLOCK_ROWS = 2**15
 _BINS = 2**12
+_NEAR_ROWS = 2**10
 
 
 def places_by_counting(
@@ -26,7 +27,8 @@ def places_by_counting(
 
     The ranking is by decreasing score, ties in gallery order. One pass over the gallery: float32
     products decide all rows but those whose product is within its error of a tracked row's
-    score, and exact scores decide those. `queries` is (Q, D), `gallery` (N, D).
+    score, and exact scores decide those. `queries` is (Q, D), `gallery` (N, D); each query has
+    at least one tracked row.
     """
     each = list(tracked)
     sizes = [len(rows) for rows in each]
@@ -66,11 +68,12 @@ class _Counter:
         # Before tracked row j, best first, stand the first j + 1 of these, and the bins above its
         # own.
         self._before = np.zeros(len(tracked) + 1, np.int64)
-        self._bins = np.zeros(_BINS, np.int64)
+        self._in_bin = np.zeros(_BINS, np.int64)
         # Bins of equal size span the tracked scores; the first and last take what lies outside.
         reach = self._bound + 2.0**-22  # the latter for rounding to float32
         low, high = self._scores[-1] - reach, self._scores[0] + reach
-        self._scale = np.float32((_BINS - 4) / (high - low))
+        # Finer than a float32 near 1 they would not tell scores apart.
+        self._scale = np.float32(min((_BINS - 4) / (high - low), 2.0**22))
         self._low = np.float32(low - 1.5 / self._scale)
         self._own = self._bin(self._scores.astype(np.float32))
         first = self._bin((self._scores - reach).astype(np.float32))
@@ -90,7 +93,7 @@ class _Counter:
     def add(self, start: int, products: NDArray[np.float32], block: NDArray[np.float32]) -> None:
         """Count the gallery rows from `start`: their products (n,) and embeddings (n, D)."""
         bins = self._bin(products)
-        self._bins += np.bincount(bins, minlength=_BINS)
+        self._in_bin += np.bincount(bins, minlength=_BINS)
         rows = np.flatnonzero(self._doubtful[bins])
         values = products[rows].astype(np.float64)
         above = np.searchsorted(-self._scores, -values)
@@ -100,15 +103,17 @@ class _Counter:
             near |= np.abs(values - score) <= self._bound
         self._enter(above[~near])
         rows = rows[near]
-        keys = ranking_keys(rounded(fixed_point(block[rows]) @ self._query), start + rows)
-        self._enter(np.searchsorted(self._keys, keys, side="right"))
+        for first in range(0, len(rows), _NEAR_ROWS):
+            some = rows[first : first + _NEAR_ROWS]
+            keys = ranking_keys(rounded(fixed_point(block[some]) @ self._query), start + some)
+            self._enter(np.searchsorted(self._keys, keys, side="right"))
 
     def _enter(self, first: NDArray[np.int64]) -> None:
         """Count rows that stand before the tracked ones from place `first` on."""
         self._before += np.bincount(first, minlength=len(self._before))
 
     def places(self) -> NDArray[np.int64]:
-        certain = np.where(self._doubtful, 0, self._bins)
+        certain = np.where(self._doubtful, 0, self._in_bin)
         higher = certain.sum() - np.cumsum(certain)
         places = np.empty(len(self._keys), np.int64)
         places[self._order] = np.cumsum(self._before)[:-1] + higher[self._own]

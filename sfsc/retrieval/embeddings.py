@@ -36,7 +36,7 @@ class EmbeddingFile:
             mapped = np.lib.format.open_memmap(path, mode="r")
         except FileNotFoundError:
             raise InputError(f"{path}: no such file") from None
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # a damaged header makes NumPy raise almost anything
             reason = " ".join(str(error).split())
             raise InputError(
                 f"{path}: not a whole .npy file of numbers ({reason}); write it with numpy.save"
@@ -59,6 +59,13 @@ class EmbeddingFile:
             raise InputError(
                 f"{path}: is in Fortran order; save it again with numpy.ascontiguousarray"
             )
+        size = path.stat().st_size
+        described = mapped.offset + mapped.nbytes
+        if size != described:
+            raise InputError(
+                f"{path}: has {size} bytes but its header describes {described};"
+                " write one array a file"
+            )
         self.shape = mapped.shape
         self._offset = mapped.offset
         # Kept open: a file that replaces this one under its name does not change these rows.
@@ -68,7 +75,8 @@ class EmbeddingFile:
 
     def __getitem__(self, rows: slice, /) -> NDArray[np.float32]:
         # A map of these rows alone, since pages of a map count as memory until it goes.
-        first, last, _ = rows.indices(self.shape[0])
+        first, last, step = rows.indices(self.shape[0])
+        assert step == 1
         shape = (max(0, last - first), self.shape[1])
         if 0 in shape:
             return np.empty(shape, np.float32)

@@ -9,7 +9,7 @@ from sfsc import layout
 from sfsc.data.sets import GroundTruth
 from sfsc.retrieval.approximate import FaissIndex
 from sfsc.retrieval.collect import write_scores
-from sfsc.retrieval.pairs import evaluate_files
+from sfsc.retrieval.pairs import evaluate_pairs, open_files
 
 
 def evaluate_method(
@@ -24,16 +24,16 @@ def evaluate_method(
     """Score all pairs of the families of `method`, one a seed, from their embedding files."""
     means: list[pd.DataFrame] = []
     per_query: list[pd.DataFrame] = []
-    for seed in seeds:
+    opened = []
+    for seed in seeds:  # all files are checked before any is searched
         folders = {
             name: layout.embeddings(results, eval_set, method, seed, name) for name in models
         }
-        frames = evaluate_files(
-            ground_truth,
-            {name: folder / "query.npy" for name, folder in folders.items()},
-            {name: folder / "gallery.npy" for name, folder in folders.items()},
-            index,
-        )
+        queries = {name: folder / "query.npy" for name, folder in folders.items()}
+        galleries = {name: folder / "gallery.npy" for name, folder in folders.items()}
+        opened.append(open_files(ground_truth, queries, galleries))
+    for seed, files in zip(seeds, opened, strict=True):
+        frames = evaluate_pairs(ground_truth, *files, index)
         for frame, parts in zip(frames, (means, per_query), strict=True):
             parts.append(frame.assign(dataset=eval_set, method=method, seed=seed))
     folder = layout.evaluation(results, eval_set, method)

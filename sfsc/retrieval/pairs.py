@@ -26,14 +26,14 @@ _GLDV2_DEPTH = 100
 
 def evaluate_pairs(
     ground_truth: GroundTruth,
-    queries: Mapping[str, NDArray[np.float32]],
+    queries: Mapping[str, Embeddings],
     galleries: Mapping[str, Embeddings],
     index: FaissIndex | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Score all pairs of `queries` (Q, D) and `galleries` (N, D), embeddings by model name.
+    """Score all pairs of `queries` (Q, D) and `galleries` (N, D), unit vectors by model name.
 
     The search is exact, or by the faiss `index`; what an index does not find counts as not
-    retrieved. Each gallery is passed over once, for all query models.
+    retrieved. Each gallery is searched once, for all query models together.
 
     Returns the means over the scored queries and their 95 % intervals, with the columns protocol,
     metric, query_model, gallery_model, value, low, high; and the average precision of each scored
@@ -81,16 +81,13 @@ def evaluate_pairs(
     return pd.concat(means, ignore_index=True), pd.concat(per_query, ignore_index=True)
 
 
-def evaluate_files(
-    ground_truth: GroundTruth,
-    queries: Mapping[str, Path],
-    galleries: Mapping[str, Path],
-    index: FaissIndex | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """As `evaluate_pairs`, from embedding files by model name.
+def open_files(
+    ground_truth: GroundTruth, queries: Mapping[str, Path], galleries: Mapping[str, Path]
+) -> tuple[dict[str, EmbeddingFile], dict[str, EmbeddingFile]]:
+    """Open and check embedding files by model name, for `evaluate_pairs`.
 
-    Checks every file before any work. Raises InputError for a file that
-    `sfsc.retrieval.embeddings.EmbeddingFile` refuses, and for files of different dimensions.
+    Raises InputError for a file that `sfsc.retrieval.embeddings.EmbeddingFile` refuses, and for
+    files of different dimensions.
     """
     query_rows, gallery_rows = len(ground_truth.query_ids), len(ground_truth.gallery_ids)
     query_files = {name: EmbeddingFile(path, query_rows) for name, path in queries.items()}
@@ -99,8 +96,7 @@ def evaluate_files(
         [*queries.values(), *galleries.values()],
         [*query_files.values(), *gallery_files.values()],
     )
-    arrays = {name: file[:query_rows] for name, file in query_files.items()}
-    return evaluate_pairs(ground_truth, arrays, gallery_files, index)
+    return query_files, gallery_files
 
 
 def _scored_queries(ground_truth: GroundTruth) -> dict[str, list[int]]:
@@ -115,7 +111,7 @@ def _scored_queries(ground_truth: GroundTruth) -> dict[str, list[int]]:
 def _score(
     ground_truth: GroundTruth,
     scored: Mapping[str, Sequence[int]],
-    queries: Mapping[str, NDArray[np.float32]],
+    queries: Mapping[str, Embeddings],
     gallery: Embeddings,
     index: FaissIndex | None,
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
@@ -127,7 +123,7 @@ def _score(
         query_model: {protocol: [] for protocol in scored} for query_model in queries
     }
     if rows:
-        stacked = np.concatenate([array[rows] for array in queries.values()])
+        stacked = np.concatenate([embeddings[:][rows] for embeddings in queries.values()])
         places = _places(ground_truth, stacked, rows * len(queries), gallery, index)
         for (query_model, row), found in zip(product(queries, rows), places, strict=True):
             for protocol in scored:

@@ -4,6 +4,7 @@ The products only say which gallery rows need an exact score (sfsc.retrieval.sco
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -30,12 +31,24 @@ def products(
     count, dimension = gallery.shape
     rows = torch.empty(min(block_rows, count), dimension)
     out = torch.empty(min(_QUERY_ROWS, len(queries)) * len(rows), device=device)
-    for start in progress(range(0, count, block_rows), "gallery", "block"):
-        block = gallery[start : start + block_rows]
-        rows.numpy()[: len(block)] = block
-        right = rows[: len(block)].to(device).T
-        for first in range(0, len(queries), _QUERY_ROWS):
-            part = left[first : first + _QUERY_ROWS]
-            target = out[: len(part) * len(block)].view(len(part), len(block))
-            torch.mm(part, right, out=target)
-            yield slice(first, first + len(part)), start, target
+    with _full_precision():
+        for start in progress(range(0, count, block_rows), "gallery", "block"):
+            block = gallery[start : start + block_rows]
+            rows.numpy()[: len(block)] = block
+            right = rows[: len(block)].to(device).T
+            for first in range(0, len(queries), _QUERY_ROWS):
+                part = left[first : first + _QUERY_ROWS]
+                target = out[: len(part) * len(block)].view(len(part), len(block))
+                torch.mm(part, right, out=target)
+                yield slice(first, first + len(part)), start, target
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Whatever the caller or the environment allows, no TF32 or bfloat16 inside the products."""
+    earlier = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(earlier)

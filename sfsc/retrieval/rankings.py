@@ -1,6 +1,6 @@
 """Rank the whole gallery for every query: for sets where most rows matter."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,7 +13,7 @@ from sfsc.retrieval.places import Places
 from sfsc.retrieval.scores import fixed_point, ranking_keys, rounded
 
 _BLOCK_SCORES = 2**22
-_GALLERY_ROWS = 2**16
+_GALLERY_ROWS = 2**12
 _LOW_32_BITS = np.uint64(0xFFFFFFFF)
 
 
@@ -52,9 +52,13 @@ def places_by_ranking(
             found.append((rows, places[rows]))
         return found
 
-    # A wave of blocks at a time: a pool given all of them would hold all their answers.
+    # Two waves of blocks at a time: a pool given all of them would hold all their answers.
+    ahead: Iterable[list[Places]] = ()
     with ThreadPoolExecutor(threads) as pool:
         for first in progress(range(0, len(queries), threads * size), "queries", "block"):
             wave = range(first, min(first + threads * size, len(queries)), size)
-            for found in pool.map(work, wave):
+            ready, ahead = ahead, pool.map(work, wave)
+            for found in ready:
                 yield from found
+        for found in ahead:
+            yield from found

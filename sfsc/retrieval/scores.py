@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sfsc.retrieval.embeddings import Embeddings
 
 _GALLERY_ROWS = 2**16
+_PAIRS_OF_A_TASK = 2**14
 _PAIRS = 2**6  # whose fixed points stay in a core's cache
 _FIXED_POINT = 2.0**26
 
@@ -58,17 +59,23 @@ def exact_scores(
     order = np.argsort(numbers, kind="stable")
     firsts = np.searchsorted(numbers[order], range(gallery.shape[0] // _GALLERY_ROWS + 2))
 
-    def work(number: int) -> None:
-        start = number * _GALLERY_ROWS
+    def work(task: tuple[int, int]) -> None:
+        number, begin = task
+        start, end = number * _GALLERY_ROWS, min(begin + _PAIRS_OF_A_TASK, firsts[number + 1])
         block = gallery[start : start + _GALLERY_ROWS]
-        for first in range(firsts[number], firsts[number + 1], _PAIRS):
-            pairs = order[first : min(first + _PAIRS, firsts[number + 1])]
+        for first in range(begin, end, _PAIRS):
+            pairs = order[first : min(first + _PAIRS, end)]
             products = fixed_point(block[gallery_rows[pairs] - start])
             products *= left[query_rows[pairs]]
             scores[pairs] = rounded(products.sum(axis=1))
 
+    tasks = [
+        (number, begin)
+        for number in range(len(firsts) - 1)
+        for begin in range(firsts[number], firsts[number + 1], _PAIRS_OF_A_TASK)
+    ]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        list(pool.map(work, range(len(firsts) - 1)))
+        list(pool.map(work, tasks))
     return scores
 
 

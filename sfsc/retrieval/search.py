@@ -19,8 +19,9 @@ def top_k(
     """The `k` best gallery rows of each query and their scores: int64 and float32, (Q, min(k, N)).
 
     Rows are by decreasing score, ties in gallery order; `queries` is (Q, D), `gallery` (N, D),
-    both of unit vectors. The result does not depend on `block_rows`, the machine or its threads:
-    float32 products choose the candidates, with room for their error, and exact scores decide.
+    both of unit vectors, and neither is empty. The result does not depend on `block_rows`, the
+    machine or its threads: float32 products choose the candidates, with room for their error, and
+    exact scores decide.
     """
     k = min(k, gallery.shape[0])
     block_rows = max(block_rows, k)
@@ -108,6 +109,9 @@ class _Candidates:
         self._values[chosen] = -torch.inf
         self._values[chosen, : self._k] = best[:, : self._k]
         self._counts[chosen] = self._k
+        # A later row would have to have a higher score than the k-th, not only a near one.
+        floor = best[:, self._k - 1] - self._margin / 2
+        self._floor[chosen] = torch.maximum(self._floor[chosen], floor)
 
 
 def _above(products: Tensor, floor: Tensor) -> tuple[Tensor, Tensor, Tensor]:

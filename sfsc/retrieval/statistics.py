@@ -35,8 +35,9 @@ def sign_flip_p(differences: NDArray[np.float64]) -> NDArray[np.float64]:
     Evaluation, CIKM 2007). 10,000 assignments of signs; the observed one counts among them.
     """
     observed = np.abs(differences.mean(axis=0))
-    # Rounding must not make an assignment smaller that is in truth as large as the observed one.
-    as_large = np.abs(_resampled_means(differences, _signs)) >= observed - 1e-12
+    # Rounding must not make an assignment smaller that is in truth as large as the observed one;
+    # stored average precisions are float32.
+    as_large = np.abs(_resampled_means(differences, _signs)) >= observed - 2.0**-22
     p: NDArray[np.float64] = (as_large.sum(axis=0) + 1) / (RESAMPLES + 1)
     return p
 

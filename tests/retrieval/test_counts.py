@@ -1,5 +1,7 @@
 import hypothesis.extra.numpy as hnp
 import numpy as np
+import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +36,21 @@ def test_places_are_those_of_a_stable_sort(case, block_rows):
     for order, wanted, (rows, places) in zip(orders, tracked, found, strict=True):
         np.testing.assert_array_equal(rows, wanted)
         np.testing.assert_array_equal(order[places], rows)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_one_tracked_row_of_a_high_score(threads):
+    queries, gallery = _units(8, 512, 0), _units(5000, 512, 1)
+    gallery[100:108] = queries * np.float32(0.8) + gallery[100:108] * np.float32(0.6)
+    gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
+    tracked = [np.array([100 + query]) for query in range(8)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = [places.tolist() for _, places in places_by_counting(queries, gallery, tracked)]
+    finally:
+        torch.set_num_threads(before)
+    assert found == [[0]] * 8
 
 
 def test_near_ties_and_copies_are_decided_by_exact_scores():

@@ -98,6 +98,17 @@ def _truncated(path):
     path.write_bytes(path.read_bytes()[:-8])
 
 
+def _two_arrays(path):
+    with path.open("wb") as file:
+        np.save(file, _good())
+        np.save(file, _good())
+
+
+def _damaged_header(path):
+    np.save(path, _good())
+    path.write_bytes(path.read_bytes().replace(b"(6, ", b"(6(, ", 1)[:-1])
+
+
 def _archive(path):
     with path.open("wb") as file:
         np.savez(file, _good())
@@ -112,6 +123,8 @@ def _archive(path):
         (lambda path: path.write_text("0.1,0.2\n"), "not a whole .npy file"),
         (_archive, "not a whole .npy file"),
         (_truncated, "not a whole .npy file"),
+        (_damaged_header, "not a whole .npy file"),
+        (_two_arrays, r"has \d+ bytes but its header describes \d+"),
     ],
 )
 def test_what_is_no_whole_file_is_refused(tmp_path, write, message):

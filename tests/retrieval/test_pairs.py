@@ -8,8 +8,8 @@ from sklearn.metrics import average_precision_score
 from sfsc.data.sets import GroundTruth, LabelRelevance, Relevance
 from sfsc.files import InputError
 from sfsc.retrieval.approximate import FaissIndex
-from sfsc.retrieval.collect import METRIC_COLUMNS, PER_QUERY_COLUMNS, write_metrics
-from sfsc.retrieval.pairs import evaluate_files, evaluate_pairs
+from sfsc.retrieval.collect import METRIC_COLUMNS, PER_QUERY_COLUMNS, write_scores
+from sfsc.retrieval.pairs import evaluate_pairs, open_files
 
 _NOTHING = Relevance(np.empty(0, np.int64), np.empty(0, np.int64))
 
@@ -202,7 +202,7 @@ def test_files_give_what_arrays_give(tmp_path):
     galleries = {"g025": _units(5, 8, 2), "g100": _units(5, 8, 3)}
     paths = _save(tmp_path, queries), _save(tmp_path, galleries)
     for found, expected in zip(
-        evaluate_files(_revisited(), *paths),
+        evaluate_pairs(_revisited(), *open_files(_revisited(), *paths)),
         evaluate_pairs(_revisited(), queries, galleries),
         strict=True,
     ):
@@ -212,20 +212,34 @@ def test_files_give_what_arrays_give(tmp_path):
 def test_files_of_other_rows_or_dimensions_are_refused(tmp_path):
     paths = _save(tmp_path, {"q": _units(2, 8, 0), "g": _units(5, 8, 1), "narrow": _units(5, 4, 2)})
     with pytest.raises(InputError, match=r"q\.npy: has 2 rows but 5 are expected"):
-        evaluate_files(_revisited(), {"q": paths["q"]}, {"g": paths["q"]})
+        open_files(_revisited(), {"q": paths["q"]}, {"g": paths["q"]})
     with pytest.raises(InputError, match=r"narrow\.npy: .* dimension 4 .*q\.npy have 8"):
-        evaluate_files(
-            _revisited(), {"q": paths["q"]}, {"g": paths["g"], "narrow": paths["narrow"]}
-        )
+        open_files(_revisited(), {"q": paths["q"]}, {"g": paths["g"], "narrow": paths["narrow"]})
 
 
-def test_the_metrics_file_reads_back(tmp_path):
-    row = ("cifar10", "all", "R@1", "sfsc", 0, "w025", "w100", 1 / 3, 0.25, 0.5)
-    frame = pd.DataFrame([row], columns=METRIC_COLUMNS)
-    path = tmp_path / "results" / "metrics.csv"
-    write_metrics(path, frame)
+def _scores():
+    pair = ("cifar10", "all", "R@1", "sfsc", 0, "w025", "w100")
+    metrics = pd.DataFrame([(*pair, 1 / 3, 0.25, 0.5)], columns=METRIC_COLUMNS)
+    return metrics, pd.DataFrame([(*pair, "17", 1 / 3)], columns=PER_QUERY_COLUMNS)
+
+
+def test_the_files_of_scores_read_back(tmp_path):
+    path, per_query = tmp_path / "results" / "metrics.csv", tmp_path / "results" / "pq.parquet"
+    write_scores(path, per_query, *_scores())
     assert path.read_text().splitlines() == [
         "dataset,protocol,metric,method,seed,query_model,gallery_model,value,low,high",
         "cifar10,all,R@1,sfsc,0,w025,w100,0.33333333,0.25000000,0.50000000",
     ]
-    assert PER_QUERY_COLUMNS[-2:] == ["query", "value"]
+    found = pd.read_parquet(per_query)
+    assert found["query"].tolist() == ["17"]
+    assert found["value"].tolist() == [np.float32(1 / 3)]
+
+
+def test_neither_file_of_scores_comes_without_the_other(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_scores(tmp_path / "metrics.csv", tmp_path / "pq.parquet", *_scores())
+    assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ import faiss
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,6 +86,20 @@ def test_a_file_gives_what_its_array_gives_and_k_stops_at_the_gallery(tmp_path):
     assert scores.shape == (5, 30)
 
 
+def test_neither_threads_nor_a_lower_precision_matter():
+    queries, gallery = _units(40, 64, 0), _units(5000, 64, 1)
+    expected = top_k(queries, gallery, 20)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1 if threads > 1 else 2)
+        torch.set_float32_matmul_precision("medium")
+        found = top_k(queries, gallery, 20)
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision("highest")
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_memory_does_not_grow_with_the_gallery(tmp_path):
     path = tmp_path / "gallery.npy"
     gallery = np.lib.format.open_memmap(path, "w+", np.float32, (600_000, 128))
@@ -92,14 +107,14 @@ def test_memory_does_not_grow_with_the_gallery(tmp_path):
         gallery[start : start + 100_000] = _units(100_000, 128, start)
     megabytes = path.stat().st_size / 2**20
     script = f"""
-import resource
 from pathlib import Path
 import numpy as np
 from sfsc.retrieval.embeddings import EmbeddingFile
 from sfsc.retrieval.search import top_k
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+def peak():  # of this program alone; ru_maxrss starts from the parent's
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 2**10
 
 before = peak()
 gallery = EmbeddingFile(Path({str(path)!r}), None)

@@ -39,7 +39,8 @@ def paired_tests(per_query: pd.DataFrame, reference: str, keys: Sequence[str]) -
         if reference not in values.columns.get_level_values("method"):
             continue
         others = values.drop(columns=reference, level="method")
-        full = values[reference].reindex(columns=others.columns.droplevel("method"))
+        same = others.columns.to_frame(index=False).assign(method=reference)
+        full = values.reindex(columns=pd.MultiIndex.from_frame(same))
         apart = pd.DataFrame(others.to_numpy() - full.to_numpy(), others.index, others.columns)
         # A seed that the reference lacks has no pair.
         paired = apart.dropna(axis=1, how="all").T.groupby(["method", *keys], observed=True)
@@ -64,7 +65,8 @@ def _matrices(
     per_query: pd.DataFrame, keys: Sequence[str]
 ) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
     """For each dataset, protocol and metric: values with a row a query, a column for `keys`."""
-    for group, part in per_query.groupby(_GROUP, observed=True):
+    for names, part in per_query.groupby(_GROUP, observed=True):
+        group = tuple(map(str, names))
         of_queries = part.groupby([*keys, "query"], observed=True)["value"].mean()
         values = of_queries.unstack(list(keys))
         if values.isna().any(axis=None):

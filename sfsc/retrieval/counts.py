@@ -1,20 +1,18 @@
 """Places without a ranking: count the gallery rows before the few rows that matter."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sfsc.retrieval.embeddings import Embeddings
+from sfsc.retrieval.kernels import bins_of, count_places
 from sfsc.retrieval.places import Places
-from sfsc.retrieval.products import products
-from sfsc.retrieval.scores import error_bound, exact_scores, fixed_point, ranking_keys, rounded
+from sfsc.retrieval.products import Block, for_each_block
+from sfsc.retrieval.scores import error_bound, exact_scores, fixed_point, ranking_keys
 
-_BLOCK_ROWS = 2**15
+_BLOCK_ROWS = 2**13
 _BINS = 2**12
-_NEAR_ROWS = 2**10
 
 
 def places_by_counting(
@@ -40,15 +38,12 @@ def places_by_counting(
             queries, each, np.split(scores, np.cumsum(sizes)[:-1]), strict=True
         )
     ]
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for some, start, values in products(queries, gallery, block_rows):
-            block = gallery[start : start + values.shape[1]]
-            work = [
-                pool.submit(counter.add, start, row, block)
-                for counter, row in zip(counters[some], values.cpu().numpy(), strict=True)
-            ]
-            for job in work:
-                job.result()
+
+    def count(block: Block) -> None:
+        for counter, row in zip(counters[block.queries], block.products.cpu().numpy(), strict=True):
+            counter.add(block, row)
+
+    for_each_block(queries, gallery, block_rows, count)
     for rows, counter in zip(each, counters, strict=True):
         yield rows, counter.places()
 
@@ -60,61 +55,43 @@ class _Counter:
         self, query: NDArray[np.float32], tracked: NDArray[np.int64], scores: NDArray[np.float32]
     ) -> None:
         self._query = fixed_point(query)
-        keys = ranking_keys(scores, tracked)
-        self._order = np.argsort(keys)
-        self._keys = keys[self._order]
-        self._scores = scores[self._order].astype(np.float64)
-        self._bound = error_bound(len(query))
-        # Before tracked row j, best first, stand the first j + 1 of these, and the bins above its
-        # own.
+        self._order = np.argsort(ranking_keys(scores, tracked))
+        self._scores, self._rows = scores[self._order], tracked[self._order]
+        # Before tracked row j, best first, stand the first j + 1 of these.
         self._before = np.zeros(len(tracked) + 1, np.int64)
-        self._in_bin = np.zeros(_BINS, np.int64)
-        # Bins of equal size span the tracked scores; the first and last take what lies outside.
-        reach = self._bound + 2.0**-22  # the latter for rounding to float32
-        low, high = self._scores[-1] - reach, self._scores[0] + reach
-        # Finer than a float32 near 1 they would not tell scores apart.
-        self._scale = np.float32(min((_BINS - 4) / (high - low), 2.0**22))
-        self._low = np.float32(low - 1.5 / self._scale)
-        self._own = self._bin(self._scores.astype(np.float32))
-        first = self._bin((self._scores - reach).astype(np.float32))
-        last = self._bin((self._scores + reach).astype(np.float32))
-        edges = np.zeros(_BINS + 1, np.int64)
-        np.add.at(edges, first, 1)
-        np.add.at(edges, last + 1, -1)
-        self._doubtful = np.cumsum(edges[:-1]) > 0
+        # A product this far from a score, rounded to float32, decides by itself.
+        self._reach = error_bound(len(query)) + 2.0**-22
+        # Equal bins span the tracked scores; finer than a float32 near 1 they would not tell
+        # scores apart.
+        exact = self._scores.astype(np.float64)
+        least, most = exact - self._reach, exact + self._reach
+        self._scale = np.float32(min((_BINS - 4) / (most[0] - least[-1]), 2.0**22))
+        self._low = np.float32(least[-1] - 1.5 / self._scale)
+        first, last = (
+            bins_of(edge[::-1].astype(np.float32), self._low, self._scale, _BINS)
+            for edge in (least, most)
+        )
+        ahead = len(exact) - np.searchsorted(first, np.arange(_BINS), side="right")
+        reached = len(exact) - np.searchsorted(last, np.arange(_BINS), side="left")
+        self._place = np.where(ahead == reached, ahead, -1)
 
-    def _bin(self, values: NDArray[np.float32]) -> NDArray[np.int64]:
-        # Each step rounds monotonically, so a larger value never has a smaller bin.
-        bins = values - self._low
-        bins *= self._scale
-        np.clip(bins, 0, _BINS - 1, out=bins)
-        return bins.astype(np.int64)
-
-    def add(self, start: int, products: NDArray[np.float32], block: NDArray[np.float32]) -> None:
-        """Count the gallery rows from `start`: their products (n,) and embeddings (n, D)."""
-        bins = self._bin(products)
-        self._in_bin += np.bincount(bins, minlength=_BINS)
-        rows = np.flatnonzero(self._doubtful[bins])
-        values = products[rows].astype(np.float64)
-        above = np.searchsorted(-self._scores, -values)
-        near = np.zeros(len(rows), bool)
-        for neighbour in (above - 1, above):
-            score = self._scores[neighbour.clip(0, len(self._scores) - 1)]
-            near |= np.abs(values - score) <= self._bound
-        self._enter(above[~near])
-        rows = rows[near]
-        for first in range(0, len(rows), _NEAR_ROWS):
-            some = rows[first : first + _NEAR_ROWS]
-            keys = ranking_keys(rounded(fixed_point(block[some]) @ self._query), start + some)
-            self._enter(np.searchsorted(self._keys, keys, side="right"))
-
-    def _enter(self, first: NDArray[np.int64]) -> None:
-        """Count rows that stand before the tracked ones from place `first` on."""
-        self._before += np.bincount(first, minlength=len(self._before))
+    def add(self, block: Block, products: NDArray[np.float32]) -> None:
+        """Count the block's gallery rows by this query's products with them, (gallery rows,)."""
+        count_places(
+            products,
+            block.start,
+            block.gallery,
+            self._query,
+            self._scores,
+            self._rows,
+            self._reach,
+            self._low,
+            self._scale,
+            self._place,
+            self._before,
+        )
 
     def places(self) -> NDArray[np.int64]:
-        certain = np.where(self._doubtful, 0, self._in_bin)
-        higher = certain.sum() - np.cumsum(certain)
-        places = np.empty(len(self._keys), np.int64)
-        places[self._order] = np.cumsum(self._before)[:-1] + higher[self._own]
+        places = np.empty(len(self._rows), np.int64)
+        places[self._order] = np.cumsum(self._before)[:-1]
         return places

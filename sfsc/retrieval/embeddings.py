@@ -80,7 +80,8 @@ class EmbeddingFile:
         shape = (max(0, last - first), self.shape[1])
         if 0 in shape:
             return np.empty(shape, np.float32)
-        return np.memmap(self._file, np.float32, "r", self._offset + 4 * shape[1] * first, shape)
+        # "c": torch and compiled loops want arrays that could be written.
+        return np.memmap(self._file, np.float32, "c", self._offset + 4 * shape[1] * first, shape)
 
 
 def blocks(embeddings: Embeddings, rows: int) -> Iterator[tuple[int, NDArray[np.float32]]]:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from sfsc.progress import progress
 from sfsc.retrieval.embeddings import Embeddings, blocks
@@ -54,7 +55,8 @@ def places_by_ranking(
 
     # Two waves of blocks at a time: a pool given all of them would hold all their answers.
     ahead: Iterable[list[Places]] = ()
-    with ThreadPoolExecutor(threads) as pool:
+    # One thread for a product: those of several would wait for each other.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
         for first in progress(range(0, len(queries), threads * size), "queries", "block"):
             wave = range(first, min(first + threads * size, len(queries)), size)
             ready, ahead = ahead, pool.map(work, wave)

@@ -8,11 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from sfsc.retrieval.embeddings import Embeddings
+from sfsc.retrieval.kernels import FIXED_POINT, score_pairs
 
 _GALLERY_ROWS = 2**16
 _PAIRS_OF_A_TASK = 2**14
-_PAIRS = 2**6  # whose fixed points stay in a core's cache
-_FIXED_POINT = 2.0**26
 
 
 def fixed_point(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -21,13 +20,13 @@ def fixed_point(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
     A float32 matrix product gives equal gallery rows unequal scores, as its kernels sum in
     different orders. Integers of unit vectors scaled by 2**26 have sums of products below 2**53.
     """
-    scaled = embeddings * np.float64(_FIXED_POINT)
+    scaled = embeddings * np.float64(FIXED_POINT)
     return np.rint(scaled, out=scaled)
 
 
 def rounded(products: NDArray[np.float64]) -> NDArray[np.float32]:
     """The scores that products of fixed-point embeddings stand for."""
-    return (products / _FIXED_POINT**2).astype(np.float32)
+    return (products / FIXED_POINT**2).astype(np.float32)
 
 
 def ranking_keys(scores: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -62,12 +61,8 @@ def exact_scores(
     def work(task: tuple[int, int]) -> None:
         number, begin = task
         start, end = number * _GALLERY_ROWS, min(begin + _PAIRS_OF_A_TASK, firsts[number + 1])
-        block = gallery[start : start + _GALLERY_ROWS]
-        for first in range(begin, end, _PAIRS):
-            pairs = order[first : min(first + _PAIRS, end)]
-            products = fixed_point(block[gallery_rows[pairs] - start])
-            products *= left[query_rows[pairs]]
-            scores[pairs] = rounded(products.sum(axis=1))
+        block = np.asarray(gallery[start : start + _GALLERY_ROWS])
+        score_pairs(left, block, start, query_rows, gallery_rows, order[begin:end], scores)
 
     tasks = [
         (number, begin)
@@ -89,4 +84,4 @@ def error_bound(dimension: int) -> float:
     unit = 2.0**-24
     norms = (1 + 1e-3) ** 2
     product = dimension * unit / (1 - dimension * unit) * norms
-    return product + math.sqrt(dimension) / _FIXED_POINT * norms + unit * norms
+    return product + math.sqrt(dimension) / FIXED_POINT * norms + unit * norms

@@ -1,16 +1,15 @@
 """Exact search: the k best gallery rows of every query, in one pass over the gallery."""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from sfsc.retrieval.embeddings import Embeddings
-from sfsc.retrieval.products import products
-from sfsc.retrieval.scores import error_bound, exact_scores
+from sfsc.retrieval.kernels import append, select, thin
+from sfsc.retrieval.products import Block, for_each_block
+from sfsc.retrieval.scores import error_bound, exact_scores, ranking_keys
 
 _BLOCK_ROWS = 2048
-_GROUP = 64
 
 
 def top_k(
@@ -26,8 +25,7 @@ def top_k(
     k = min(k, gallery.shape[0])
     block_rows = max(block_rows, k)
     candidates = _Candidates(queries, gallery, k, block_rows)
-    for rows, start, scores in products(queries, gallery, block_rows):
-        candidates.offer(rows, start, scores)
+    for_each_block(queries, gallery, block_rows, candidates.offer)
     return candidates.best()
 
 
@@ -38,90 +36,59 @@ class _Candidates:
         self, queries: NDArray[np.float32], gallery: Embeddings, k: int, block_rows: int
     ) -> None:
         self._queries, self._gallery, self._k = queries, gallery, k
-        # A row this much below the k-th best product cannot have the k-th best score.
-        self._margin = 2 * error_bound(queries.shape[1])
+        # A row this much below the k-th best product cannot have the k-th best score; it allows
+        # for a floor's rounding to float32.
+        self._margin = 2 * error_bound(queries.shape[1]) + 2.0**-22
         room = (len(queries), 2 * k + block_rows)
-        self._values = torch.full(room, -torch.inf)
-        self._rows = torch.zeros(room, dtype=torch.int64)
-        self._counts = torch.zeros(len(queries), dtype=torch.int64)
-        self._floor = torch.full((len(queries),), -torch.inf)
-        self._tidy_at = 2 * block_rows
+        self._values = np.empty(room, np.float32)
+        self._rows = np.empty(room, np.int64)
+        self._counts = np.zeros(len(queries), np.int64)
+        self._floors = np.full(len(queries), -np.inf, np.float32)
 
-    def offer(self, rows: slice, start: int, products: Tensor) -> None:
-        """Keep what may count of `products`, (query rows, gallery rows from `start`)."""
-        if start == 0:
-            best = products.topk(self._k).values[:, -1].cpu()
-            self._floor[rows] = best - self._margin
-        elif start >= self._tidy_at:
-            self._tidy()
-            self._tidy_at = 2 * start
-        query, column, value = _above(products, self._floor[rows].to(products.device))
-        new = torch.bincount(query, minlength=len(products))
-        if (self._counts[rows] + new).max() > self._values.shape[1]:
-            self._tidy()
-        # `query` ascends: the place of an entry among its query's is its distance to the first.
-        places = torch.arange(len(query)) - (new.cumsum(0) - new)[query]
-        places += self._counts[rows][query]
-        self._values[rows][query, places] = value
-        self._rows[rows][query, places] = start + column
-        self._counts[rows] += new
+    def offer(self, block: Block) -> None:
+        """Keep what may count of a block."""
+        own = block.queries
+        mine = self._values[own], self._rows[own], self._counts[own]
+        if block.products.is_cuda:
+            query, column, value = _above(block.products, self._floors[own])
+            append(query, block.start + column, value, *mine)
+        else:
+            select(block.products.numpy(), block.start, self._floors[own], *mine)
+        thin(self._k, 2 * self._k, self._margin, self._floors[own], *mine)
+        # So many near ties, copies of one image say, that only exact scores can thin them.
+        crowded = np.flatnonzero(self._counts[own] > 2 * self._k)
+        if len(crowded):
+            self._settle(own.start + crowded)
 
     def best(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        self._tidy()
-        everyone = torch.arange(len(self._queries))
-        self._settle(everyone)
-        return self._rows[:, : self._k].numpy(), self._values[:, : self._k].numpy()
+        thin(self._k, self._k, self._margin, self._floors, self._values, self._rows, self._counts)
+        self._settle(np.arange(len(self._queries)))
+        return self._rows[:, : self._k].copy(), self._values[:, : self._k].copy()
 
-    def _tidy(self) -> None:
-        """Raise the floors and drop what is below them."""
-        width = int(self._counts.max())
-        values, rows = self._values[:, :width], self._rows[:, :width]
-        best = values.topk(self._k).values[:, -1]
-        self._floor = torch.maximum(self._floor, best - self._margin)
-        keep = values >= self._floor[:, None]
-        self._counts = keep.sum(1)
-        query, old = keep.nonzero(as_tuple=True)
-        new = (keep.cumsum(1) - 1)[query, old]
-        kept_values, kept_rows = values[query, old], rows[query, old]
-        values.fill_(-torch.inf)
-        values[query, new], rows[query, new] = kept_values, kept_rows
-        # So many near ties, copies of one image say, that only exact scores can thin them.
-        crowded = (self._counts > 2 * self._k).nonzero()[:, 0]
-        if len(crowded):
-            self._settle(crowded)
-
-    def _settle(self, chosen: Tensor) -> None:
+    def _settle(self, chosen: NDArray[np.int64]) -> None:
         """Leave the chosen queries their k best candidates by exact score, in order."""
         counts = self._counts[chosen]
-        width = int(counts.max())
-        filled = torch.arange(width) < counts[:, None]
-        query, place = filled.nonzero(as_tuple=True)
+        filled = np.arange(counts.max()) < counts[:, None]
+        query, place = filled.nonzero()
         rows = self._rows[chosen[query], place]
-        scores = torch.full(filled.shape, -torch.inf)
-        scores[filled] = torch.from_numpy(
-            exact_scores(self._queries, self._gallery, chosen[query].numpy(), rows.numpy())
-        )
-        # A query's candidates with equal scores are in gallery order, and a stable sort leaves
-        # them so.
-        best, order = scores.sort(dim=1, descending=True, stable=True)
-        order = order[:, : self._k]
-        self._rows[chosen, : self._k] = self._rows[chosen].gather(1, order)
-        self._values[chosen] = -torch.inf
-        self._values[chosen, : self._k] = best[:, : self._k]
+        scores = exact_scores(self._queries, self._gallery, chosen[query], rows)
+        keys = np.full(filled.shape, np.iinfo(np.uint64).max)
+        keys[filled] = ranking_keys(scores, rows)
+        # Where each candidate stands among all, those of the queries before it included.
+        best = keys.argsort(axis=1)[:, : self._k] + (counts.cumsum() - counts)[:, None]
+        self._rows[chosen, : self._k] = rows[best]
+        self._values[chosen, : self._k] = scores[best]
         self._counts[chosen] = self._k
         # A later row would have to have a higher score than the k-th, not only a near one.
-        floor = best[:, self._k - 1] - self._margin / 2
-        self._floor[chosen] = torch.maximum(self._floor[chosen], floor)
+        floors = scores[best[:, -1]] - self._margin / 2
+        self._floors[chosen] = np.maximum(self._floors[chosen], floors)
 
 
-def _above(products: Tensor, floor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The entries of `products` at or above their row's floor: row, column, value, on the CPU."""
-    if products.shape[1] % _GROUP:
-        row, column = (products >= floor[:, None]).nonzero(as_tuple=True)
-    else:
-        # Few groups have such an entry, and their maxima take one pass over the products.
-        groups = products.view(len(products), -1, _GROUP)
-        row, group = (groups.amax(2) >= floor[:, None]).nonzero(as_tuple=True)
-        entry, lane = (groups[row, group] >= floor[row, None]).nonzero(as_tuple=True)
-        row, column = row[entry], group[entry] * _GROUP + lane
-    return row.cpu(), column.cpu(), products[row, column].cpu()
+def _above(
+    products: Tensor, floors: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """The entries of `products` at or above their row's floor: row, column, value."""
+    floor = Tensor(floors).to(products.device)
+    row, column = (products >= floor[:, None]).nonzero(as_tuple=True)
+    value = products[row, column]
+    return row.cpu().numpy(), column.cpu().numpy(), value.cpu().numpy()

@@ -21,12 +21,12 @@ def test_scores_are_the_rational_inner_products_rounded_once(dimension, seed, bl
     queries, gallery = _units(3, dimension, seed), _units(9, dimension, seed + 1)
     random = np.random.default_rng(seed)
     rows = random.integers(0, 3, 30), random.integers(0, 9, 30)
-    before = scores._GALLERY_ROWS, scores._PAIRS
-    scores._GALLERY_ROWS, scores._PAIRS = block, 7
+    before = scores._GALLERY_ROWS, scores._PAIRS_OF_A_TASK
+    scores._GALLERY_ROWS, scores._PAIRS_OF_A_TASK = block, 7
     try:
         found = exact_scores(queries, gallery, *rows)
     finally:
-        scores._GALLERY_ROWS, scores._PAIRS = before
+        scores._GALLERY_ROWS, scores._PAIRS_OF_A_TASK = before
     assert found.dtype == np.float32
     for query, image, score in zip(*rows, found, strict=True):
         product = sum(

@@ -1,0 +1,183 @@
+"""Compiled loops over single products and pairs, where array operations take many passes.
+
+They hold no lock: threads run them side by side.
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+FIXED_POINT = 2.0**26
+_GROUP = 64
+
+# Sums may be reordered: those of integers below 2**53, the only ones here, come out the same.
+_compiled = numba.njit(nogil=True, cache=True, fastmath={"reassoc"})
+
+
+@_compiled
+def fixed_point_score(query: NDArray[np.float64], row: NDArray[np.float32]) -> np.float32:
+    """The score of a fixed-point query and a gallery row, both (D,)."""
+    total = 0.0
+    for d in range(len(query)):
+        total += query[d] * np.rint(row[d] * FIXED_POINT)
+    return np.float32(total / (FIXED_POINT * FIXED_POINT))
+
+
+@_compiled
+def score_pairs(
+    queries: NDArray[np.float64],
+    block: NDArray[np.float32],
+    start: int,
+    query_rows: NDArray[np.int64],
+    gallery_rows: NDArray[np.int64],
+    pairs: NDArray[np.int64],
+    scores: NDArray[np.float32],
+) -> None:
+    """Fill `scores[pairs]` with the scores of fixed-point queries and gallery rows.
+
+    `block` has the gallery rows from `start`.
+    """
+    for pair in pairs:
+        row = block[gallery_rows[pair] - start]
+        scores[pair] = fixed_point_score(queries[query_rows[pair]], row)
+
+
+@_compiled
+def bin_of(value: np.float32, low: np.float32, scale: np.float32, bins: int) -> int:
+    """Which of equal bins a value is in; the first and the last take what lies outside.
+
+    Each step rounds monotonically, so a larger value never has a smaller bin.
+    """
+    return int(min(max((value - low) * scale, np.float32(0)), np.float32(bins - 1)))
+
+
+@_compiled
+def bins_of(
+    values: NDArray[np.float32], low: np.float32, scale: np.float32, bins: int
+) -> NDArray[np.int64]:
+    """The bin of each value."""
+    found = np.empty(len(values), np.int64)
+    for index in range(len(values)):
+        found[index] = bin_of(values[index], low, scale, bins)
+    return found
+
+
+@_compiled
+def count_places(
+    products: NDArray[np.float32],
+    start: int,
+    gallery: NDArray[np.float32],
+    query: NDArray[np.float64],
+    scores: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    reach: float,
+    low: np.float32,
+    scale: np.float32,
+    places: NDArray[np.int64],
+    before: NDArray[np.int64],
+) -> None:
+    """Add to `before[p]` the gallery rows that have p of the tracked rows ahead of them.
+
+    The gallery rows from `start` have these products (n,) with the fixed-point query and these
+    embeddings (n, D). The tracked ones, (T,), are in the order of the ranking; `places` holds the
+    place for products in each bin, -1 where it takes a closer look.
+    """
+    for column in range(len(products)):
+        value = products[column]
+        place = places[bin_of(value, low, scale, len(places))]
+        if place < 0:
+            # Those with a score above value + reach stand ahead, those below value - reach do not.
+            place, last = 0, len(scores)
+            while place < last:
+                middle = (place + last) // 2
+                if scores[middle] > value + reach:
+                    place = middle + 1
+                else:
+                    last = middle
+            if place < len(scores) and scores[place] >= value - reach:
+                score = fixed_point_score(query, gallery[column])
+                last = len(scores)
+                while place < last:
+                    middle = (place + last) // 2
+                    ahead = scores[middle] > score or (
+                        scores[middle] == score and rows[middle] <= start + column
+                    )
+                    if ahead:
+                        place = middle + 1
+                    else:
+                        last = middle
+        before[place] += 1
+
+
+@_compiled
+def select(
+    products: NDArray[np.float32],
+    start: int,
+    floors: NDArray[np.float32],
+    values: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> None:
+    """Append to each query's candidates the gallery rows from `start` at or above its floor.
+
+    `products` is (Q, n); candidate c of query q is `values[q, c]`, `rows[q, c]`, c < `counts[q]`.
+    """
+    for query in range(len(products)):
+        floor, count = floors[query], counts[query]
+        own = products[query]
+        for first in range(0, len(own), _GROUP):
+            last = min(first + _GROUP, len(own))
+            found = False
+            for column in range(first, last):  # most often none, seen without a branch for each
+                found |= own[column] >= floor
+            if found:
+                for column in range(first, last):
+                    if own[column] >= floor:
+                        values[query, count] = own[column]
+                        rows[query, count] = start + column
+                        count += 1
+        counts[query] = count
+
+
+@_compiled
+def append(
+    query: NDArray[np.int64],
+    row: NDArray[np.int64],
+    value: NDArray[np.float32],
+    values: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> None:
+    """Append one candidate for each entry: its query, gallery row and product, all (entries,)."""
+    for entry in range(len(query)):
+        own = query[entry]
+        values[own, counts[own]] = value[entry]
+        rows[own, counts[own]] = row[entry]
+        counts[own] += 1
+
+
+@_compiled
+def thin(
+    k: int,
+    most: int,
+    margin: float,
+    floors: NDArray[np.float32],
+    values: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> None:
+    """Raise the floor of queries with over `most` candidates to `margin` below their k-th best
+    product, and drop what is below it."""
+    for query in range(len(counts)):
+        count = counts[query]
+        if count <= most:
+            continue
+        best = np.partition(values[query, :count], count - k)[count - k]
+        floors[query] = max(floors[query], np.float32(best - margin))
+        kept = 0
+        for candidate in range(count):
+            if values[query, candidate] >= floors[query]:
+                values[query, kept] = values[query, candidate]
+                rows[query, kept] = rows[query, candidate]
+                kept += 1
+        counts[query] = kept

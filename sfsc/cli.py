@@ -72,17 +72,52 @@ def generate(file: Path) -> None:
 def train(file: Path, train_set: str, method: str, seed: int) -> None:
     """Train a family: one method on one training set with one seed.
 
-    A run that was cut off goes on from its last checkpoint.
+    A run that was cut off goes on from its last checkpoint. SIGTERM saves one first and exits
+    with code 143.
     """
     import torch
 
     from sfsc.method import find_recipe
+    from sfsc.training import preemption
     from sfsc.training.family import task, train_family
 
     profile = _profile(file, train_set=train_set)
     torch.set_num_threads(profile.get("threads", 1))
     recipe = find_recipe(method)
-    train_family(task(profile, train_set, method, seed), recipe)
+    try:
+        train_family(task(profile, train_set, method, seed), recipe)
+    except preemption.Preempted as stopped:
+        click.echo(f"sfsc: {stopped}", err=True)
+        sys.exit(preemption.EXIT_CODE)
+
+
+@main.command()
+@_config
+@click.option("--train-set", required=True, help="A name of train_sets.")
+@_method
+def profile(file: Path, train_set: str, method: str) -> None:
+    """Show where the time of a method's training steps goes; trains and writes nothing."""
+    import torch
+
+    from sfsc.method import find_recipe
+    from sfsc.training.family import task
+    from sfsc.training.profile import profile_steps
+
+    chosen = _profile(file, train_set=train_set)
+    torch.set_num_threads(chosen.get("threads", 1))
+    parts = profile_steps(task(chosen, train_set, method, chosen["seeds"][0]), find_recipe(method))
+    click.echo(parts.to_markdown(index=False, floatfmt=("", "", ".2f", ".1%")))
+
+
+@main.command()
+@_config
+@click.option("--out", type=_PATH, required=True, help="Folder to write the event files to.")
+def tensorboard(file: Path, out: Path) -> None:
+    """Write a profile's training logs for TensorBoard, which must be installed beside sfsc."""
+    from sfsc.tensorboard import export
+
+    profile = config.read(file)
+    export(config.results(profile), profile["methods"], out)
 
 
 @main.command()

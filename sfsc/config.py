@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,11 @@ def train_set_of(config: Config) -> dict[str, str]:
     return {name: entry["train_set"] for name, entry in config["eval_sets"].items()}
 
 
+def ablation(methods: Iterable[str]) -> list[str]:
+    """SFSC and the methods that change a part of it, by their names: sfsc and sfsc-*."""
+    return [method for method in methods if method == "sfsc" or method.startswith("sfsc-")]
+
+
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
@@ -122,6 +127,13 @@ def _inconsistencies(config: Config) -> Iterator[str]:
             yield (
                 f"eval_sets.{name}.train_set: {entry['train_set']!r} is not one of train_sets "
                 f"({', '.join(config['train_sets'])})"
+            )
+    for name in config["train_sets"]:
+        training = settings(config, name)["training"]
+        if training.get("workers") and training.get("on_bad_image") == "skip":
+            yield (
+                f"train_sets.{name}: training.on_bad_image: skip needs all images in memory; set "
+                "training.workers to 0, or take the bad images out of the set"
             )
     for section in ("train_sets", "eval_sets"):
         for name, entry in config[section].items():

@@ -11,16 +11,17 @@ from sfsc.training.family import Family, Recipe
 from sfsc.training.objectives import SharedCrossEntropy, SharedEvidence
 
 
-def _shared(uncertainty: bool, aggregation: Aggregation, family: Family) -> None:
+def train_compatible(family: Family, uncertainty: bool, aggregation: Aggregation) -> None:
+    """One switchable network whose sub-models share a classifier."""
     evidence = partial(SharedEvidence, kl_weight=family.task.options.kl_weight)
     family.fit(family.task.widths, evidence if uncertainty else SharedCrossEntropy, aggregation)
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "sfsc": partial(_shared, True, project),
-    "sfsc-no-projection": partial(_shared, True, total),
-    "sfsc-no-uncertainty": partial(_shared, False, project),
-    "sfsc-plain": partial(_shared, False, total),
+    "sfsc": partial(train_compatible, uncertainty=True, aggregation=project),
+    "sfsc-no-projection": partial(train_compatible, uncertainty=True, aggregation=total),
+    "sfsc-no-uncertainty": partial(train_compatible, uncertainty=False, aggregation=project),
+    "sfsc-plain": partial(train_compatible, uncertainty=False, aggregation=total),
 }
 """Wu et al., CVPR 2023: one classifier for all sub-models, the uncertainty loss, the projection."""
 

@@ -8,7 +8,12 @@ from tqdm import tqdm
 
 
 def progress(
-    items: Iterable[Any] | None, label: str, unit: str, total: int | None = None, done: int = 0
+    items: Iterable[Any] | None,
+    label: str,
+    unit: str,
+    total: int | None = None,
+    done: int = 0,
+    shown: bool = True,
 ) -> "tqdm[Any]":
     """A bar on standard error over `items`, or, without them, one that `update` moves.
 
@@ -20,6 +25,7 @@ def progress(
         total,
         unit=unit,
         initial=done,
+        disable=not shown,
         delay=1.0,
         mininterval=0.1 if sys.stderr.isatty() else 30.0,
         file=sys.stderr,

@@ -1,8 +1,11 @@
-"""Batches for training: images in memory as uint8, augmented as whole batches of tensors."""
+"""Batches for training, in a random order, augmented as whole batches of tensors."""
 
+import hashlib
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -74,16 +77,71 @@ class Normalisation:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) to float32 (B, 3, H, W), channels last in memory."""
-        scale = 255 * torch.tensor(self.std, device=pixels.device)
-        offset = 255 * torch.tensor(self.mean, device=pixels.device)
+        scale = 255 * torch.tensor(self.std).to(pixels.device, non_blocking=True)
+        offset = 255 * torch.tensor(self.mean).to(pixels.device, non_blocking=True)
         return ((pixels - offset) / scale).permute(0, 3, 1, 2)
 
 
-class Batches:
-    """Batches of a training set in memory; batch t depends on the seed and on t alone.
+class Batches(ABC):
+    """Batches of a training set; batch t depends on the seed and on t alone.
 
     Nothing is carried from one batch to the next, so training resumes at any step.
     """
+
+    digest: str
+    """Of the pixels that were read so far: the set's, or a sample of them."""
+
+    def __init__(
+        self,
+        labels: NDArray[np.int64],
+        batch_size: int,
+        augment: Augment,
+        normalisation: Normalisation,
+        device: torch.device,
+    ):
+        """`labels` are (N,); an epoch leaves out an incomplete last batch."""
+        self._labels = torch.from_numpy(labels)
+        self._augment = augment
+        self.normalisation = normalisation
+        self.device = device
+        self.batch_size = min(batch_size, len(labels))
+        self.steps_per_epoch = len(labels) // self.batch_size
+        # Two epochs: who reads ahead has begun the next one.
+        self._order = lru_cache(maxsize=2)(self._new_order)
+
+    def batch(self, seed: int, step: int, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, S, S) float32, normalised and augmented, and labels (B,) int64.
+
+        Of a batch in `parts` equal parts, which several processes share, it is number `part`.
+        """
+        pixels = self._read(seed, step, part, parts).to(self.device, non_blocking=True)
+        images = augmented(
+            self.normalisation(pixels),
+            self._augment,
+            generator(seed, "augment", step),
+            part * (self.batch_size // parts),
+            self.batch_size,
+        )
+        labels = self._labels[self.rows(seed, step, part, parts)]
+        return images, labels.to(self.device, non_blocking=True)
+
+    @abstractmethod
+    def _read(self, seed: int, step: int, part: int, parts: int) -> Tensor:
+        """The pixels of a part of a batch, uint8 (B, S, S, 3)."""
+
+    def rows(self, seed: int, step: int, part: int, parts: int) -> Tensor:
+        """The rows of the images of a part of a batch, int64 (B,)."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        size = self.batch_size // parts
+        start = place * self.batch_size + part * size
+        return self._order(seed, epoch)[start : start + size]
+
+    def _new_order(self, seed: int, epoch: int) -> Tensor:
+        return torch.randperm(len(self._labels), generator=generator(seed, "order", epoch))
+
+
+class MemoryBatches(Batches):
+    """Batches of images that are all in memory, or in that of the GPU."""
 
     def __init__(
         self,
@@ -93,39 +151,34 @@ class Batches:
         augment: Augment,
         device: torch.device,
     ):
-        """`pixels` (N, S, S, 3) and `labels` (N,); an epoch leaves out an incomplete last batch."""
+        """`pixels` are (N, S, S, 3)."""
+        super().__init__(labels, batch_size, augment, normalisation_of(pixels), device)
+        self.digest = hashlib.sha256(pixels.data).hexdigest()
         self._pixels = torch.from_numpy(pixels).to(device)
-        self._labels = torch.from_numpy(labels).to(device)
-        self._batch_size = min(batch_size, len(labels))
-        self._augment = augment
-        self._order: tuple[tuple[int, int], Tensor] | None = None
-        self.steps_per_epoch = len(labels) // self._batch_size
-        self.normalisation = _normalisation(pixels)
 
-    def batch(self, seed: int, step: int) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, S, S) float32, normalised and augmented, and labels (B,) int64."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        if self._order is None or self._order[0] != (seed, epoch):
-            order = torch.randperm(len(self._labels), generator=generator(seed, "order", epoch))
-            self._order = (seed, epoch), order.to(self._labels.device)
-        start = place * self._batch_size
-        rows = self._order[1][start : start + self._batch_size]
-        images = self.normalisation(self._pixels[rows])
-        return augmented(images, self._augment, generator(seed, "augment", step)), self._labels[
-            rows
-        ]
+    def _read(self, seed: int, step: int, part: int, parts: int) -> Tensor:
+        return self._pixels[self.rows(seed, step, part, parts).to(self.device, non_blocking=True)]
 
 
-def augmented(images: Tensor, augment: Augment, random: torch.Generator) -> Tensor:
+def augmented(
+    images: Tensor,
+    augment: Augment,
+    random: torch.Generator,
+    first: int = 0,
+    batch_size: int | None = None,
+) -> Tensor:
     """Each image of a float batch (B, 3, S, S) changed at random and on its own.
 
     Shifts are by whole pixels, so that without zoom no pixel is blurred; what comes into view
-    mirrors the border.
+    mirrors the border. `images` may be those from `first` on of a batch of `batch_size`, and then
+    change as they would in it.
     """
     count, _, size, _ = images.shape
+    drawn = count if batch_size is None else batch_size
 
     def uniform(bound: float, *shape: int) -> Tensor:
-        return (torch.rand(count, *shape, generator=random) * 2 - 1) * bound
+        own = torch.rand(drawn, *shape, generator=random)[first : first + count]
+        return (own * 2 - 1) * bound
 
     scale = uniform(augment.zoom).exp()
     mirror = uniform(1.0).sign() if augment.flip else torch.ones(count)
@@ -134,14 +187,16 @@ def augmented(images: Tensor, augment: Augment, random: torch.Generator) -> Tens
     theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale * mirror, scale, shift
     gain, offset = 1 + uniform(augment.light, 1, 1, 1), uniform(augment.light, 1, 1, 1)
     if augment.flip or augment.shift or augment.zoom:
-        grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
+        theta = theta.to(images.device, non_blocking=True)
+        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         images = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
     if augment.light:
-        images = images * gain.to(images.device) + offset.to(images.device)
+        gain, offset = (u.to(images.device, non_blocking=True) for u in (gain, offset))
+        images = images * gain + offset
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def _normalisation(pixels: NDArray[np.uint8]) -> Normalisation:
+def normalisation_of(pixels: NDArray[np.uint8]) -> Normalisation:
     """Exact, from the histogram of each channel: no float copy of the set is made."""
     values = np.arange(256) / 255
     means, deviations = [], []

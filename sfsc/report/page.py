@@ -22,6 +22,9 @@ _METHODS = {
     "projection",
     "sfsc-no-projection": "sfsc, gradients summed as they are",
     "sfsc-no-uncertainty": "sfsc, cross entropy in place of the uncertainty loss",
+    "sfsc-upgrad": "sfsc, UPGrad in place of the projection",
+    "sfsc-mgda": "sfsc, MGDA in place of the projection",
+    "sfsc-cagrad": "sfsc, CAGrad in place of the projection",
     "sfsc-plain": "the shared classifier alone: cross entropy, gradients summed as they are",
 }
 
@@ -71,7 +74,8 @@ def write_page(
         ),
         _section(
             "What each component of SFSC contributes",
-            "Ticks mark the components that a method has.",
+            "All share one classifier; they differ in the loss, and in what becomes of the "
+            "sub-models' gradients.",
             _table(results, "ablation"),
         ),
         _section(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from sfsc import config as profiles
 from sfsc.files import InputError, replacing
 from sfsc.report.inputs import (
     REFERENCE,
@@ -29,12 +30,15 @@ _NEVER_HURTS = (
 )
 _NOTHING = pd.DataFrame(columns=["mean", "std", "seeds"])
 
-# What is left of SFSC in each of its ablations.
+# The loss of SFSC and of each variant of it, and what becomes of the sub-models' gradients.
 _COMPONENTS = {
-    "sfsc": ("shared classifier", "uncertainty", "projection"),
-    "sfsc-no-projection": ("shared classifier", "uncertainty"),
-    "sfsc-no-uncertainty": ("shared classifier", "projection"),
-    "sfsc-plain": ("shared classifier",),
+    "sfsc": ("uncertainty", "projected"),
+    "sfsc-no-projection": ("uncertainty", "summed"),
+    "sfsc-no-uncertainty": ("cross entropy", "projected"),
+    "sfsc-plain": ("cross entropy", "summed"),
+    "sfsc-upgrad": ("uncertainty", "UPGrad"),
+    "sfsc-mgda": ("uncertainty", "MGDA"),
+    "sfsc-cagrad": ("uncertainty", "CAGrad"),
 }
 _MEASURES = {
     "self_mean": "mean self-test",
@@ -176,7 +180,7 @@ def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
     Differences are paired twice: by seed, where mean and deviation are those of the per-seed
     differences; and by query, after the mean over seeds, with a 95 % interval and a p-value.
     """
-    shown = [method for method in methods if method in _COMPONENTS]
+    shown = profiles.ablation(methods)
     if not shown:
         return [Table("ablation", "Neither SFSC nor an ablation of it was run.", _NOTHING, [])]
     rows = _of_methods(read_compatibility(results), shown, results)
@@ -214,10 +218,10 @@ def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
             cells = _percentages(part, signed=quantity != "value")
         measures = [name for name in _MEASURES.values() if name in set(part["measure"])]
         wide = _pivot(part.assign(cell=cells), [*_GROUP, "method"], "measure", measures)
-        for place, component in enumerate(_COMPONENTS["sfsc"], 4):
-            has = ["✓" if component in _COMPONENTS[method] else "" for method in wide["method"]]
-            wide.insert(place, component, has)
-        blocks.append(Block(title, _blank_repeats(wide, _GROUP), 7))
+        known = [_COMPONENTS.get(method, (_ABSENT, _ABSENT)) for method in wide["method"]]
+        for place, name in enumerate(("loss", "gradients")):
+            wide.insert(4 + place, name, [components[place] for components in known])
+        blocks.append(Block(title, _blank_repeats(wide, _GROUP), 6))
     caption = f"What each component of SFSC contributes: {spread(data['seeds'])}. {_NEVER_HURTS}"
     return [Table("ablation", caption, data, blocks)]
 
@@ -388,7 +392,7 @@ def _markdown(table: Table) -> str:
 
 
 def _latex(table: Table) -> str:
-    parts = [r"% \usepackage{booktabs,amssymb}"]
+    parts = [r"% \usepackage{booktabs}"]
     for number, block in enumerate(table.blocks):
         cells = block.cells.map(lambda cell: _tex(str(cell))).rename(columns=_tex)
         groups = cells.iloc[1:, 0]
@@ -405,7 +409,7 @@ def _latex(table: Table) -> str:
     return "\n".join(parts)
 
 
-_TEX_SIGNS = {"±": r"$\pm$", "✓": r"$\checkmark$", "–": "--", "\\": r"\textbackslash{}"}
+_TEX_SIGNS = {"±": r"$\pm$", "–": "--", "\\": r"\textbackslash{}"}
 _TEX_SIGNS |= {"~": r"\textasciitilde{}", "<": "$<$", "^": r"\textasciicircum{}"}
 _TEX_SIGNS |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 

@@ -36,7 +36,7 @@ def project_in_order(gram: Tensor, order: Tensor) -> Tensor:
     # Row i of `coefficients` is the projected g_i as a combination of the original gradients.
     coefficients = torch.eye(m, dtype=gram.dtype, device=gram.device).expand(batch, m, m).clone()
     norms = gram.diagonal(dim1=1, dim2=2)
-    for j in order.to(gram.device).T:
+    for j in order.to(gram.device, non_blocking=True).T:
         inner = (coefficients * gram[:, j]).sum(dim=2)
         # A zero gradient has no inner product below 0; the clamp only keeps 0 / 0 out.
         step = inner.clamp(max=0) / norms[:, j].clamp(min=torch.finfo(gram.dtype).tiny)
@@ -56,6 +56,6 @@ def conflicts(gram: Tensor) -> tuple[Tensor, Tensor]:
     """
     norms = gram.diagonal().sqrt()
     cosines = gram / (norms[:, None] * norms).clamp(min=torch.finfo(gram.dtype).tiny)
-    rows, columns = torch.triu_indices(len(gram), len(gram), offset=1)
+    rows, columns = torch.triu_indices(len(gram), len(gram), offset=1, device=gram.device)
     pairs = cosines[rows, columns]
     return (pairs < 0).to(gram.dtype).mean(), pairs

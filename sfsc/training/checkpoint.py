@@ -14,11 +14,24 @@ from sfsc.files import InputError, replacing
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
-    """Write tensors and JSON-able `info` to one safetensors file, beside and renamed."""
+    """Write tensors and JSON-able `info` to one safetensors file, beside and renamed.
+
+    Raises InputError where that is impossible, as on a full disk; an earlier file stays.
+    """
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    with replacing(path) as beside:
-        # One metadata key: safetensors does not keep the order of several.
-        save_file(plain, beside, metadata={"sfsc": json.dumps(info, sort_keys=True)})
+    try:
+        with replacing(path) as beside:
+            # One metadata key: safetensors does not keep the order of several.
+            save_file(plain, beside, metadata={"sfsc": json.dumps(info, sort_keys=True)})
+    except (OSError, SafetensorError) as error:
+        kept = "; the earlier state is kept" if path.exists() else ""
+        raise InputError(f"{path}: cannot be written ({error}){kept}") from None
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a process that was killed while it saved to `path` left beside it."""
+    for beside in path.parent.glob(f".*.{path.name}"):
+        beside.unlink(missing_ok=True)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -13,16 +13,20 @@ import torch
 from sfsc import layout, submodel
 from sfsc.config import Config, model_name, results, settings
 from sfsc.data import kinds
-from sfsc.data.loader import Augment, Batches, load_pixels
+from sfsc.data.decoding import DecodedBatches
+from sfsc.data.loader import Augment, Batches, MemoryBatches, load_pixels
 from sfsc.data.sets import TrainSet
-from sfsc.files import replacing
+from sfsc.files import InputError, replacing
 from sfsc.seeds import derive
 from sfsc.submodel import SubModel
-from sfsc.switchable.network import NetworkSpec, build
+from sfsc.switchable.network import NetworkSpec, SwitchableNetwork, build
 from sfsc.training.aggregation import Aggregation, total
 from sfsc.training.log import TrainingLog, write_logs
-from sfsc.training.loop import TrainingOptions, train
+from sfsc.training.loop import train
+from sfsc.training.normalisation import synchronise
 from sfsc.training.objectives import Objective
+from sfsc.training.options import TrainingOptions
+from sfsc.training.processes import Processes, joined
 
 
 @dataclass(frozen=True)
@@ -61,23 +65,52 @@ def task(config: Config, train_set: str, method: str, seed: int) -> Task:
 class Family:
     """Trains one family; a recipe calls `fit` once for each network that it trains."""
 
-    def __init__(self, task: Task):
+    def __init__(self, task: Task, processes: Processes, device: torch.device):
         self.task = task
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        images = task.train_set.images
-        pixels, rows = load_pixels(
-            images, range(len(images.ids)), task.image_size, task.options.on_bad_image
-        )
-        labels = task.train_set.labels[rows]
+        self.processes, self.device = processes, device
         options = task.options
-        self._skipped = len(images.ids) - len(rows)
-        self._batches = Batches(pixels, labels, options.batch_size, options.augment, self._device)
+        images, labels = task.train_set.images, task.train_set.labels
+        self.batches: Batches
+        self._skipped = 0
+        if options.workers:
+            self.batches = DecodedBatches(
+                images, task.image_size, labels, options.batch_size, options.augment, device,
+                options.workers,
+            )  # fmt: skip
+        else:
+            pixels, rows = load_pixels(
+                images, range(len(images.ids)), task.image_size, options.on_bad_image
+            )
+            self._skipped, labels = len(images.ids) - len(rows), labels[rows]
+            self.batches = MemoryBatches(
+                pixels, labels, options.batch_size, options.augment, device
+            )
+        if self.batches.batch_size % processes.count:
+            raise InputError(
+                f"training.batch_size: {self.batches.batch_size} images cannot be shared equally"
+                f" by {processes.count} processes; choose a multiple"
+            )
         # A checkpoint counts only for the very images and settings it was made with.
-        digest = hashlib.sha256(pixels.data)
+        digest = hashlib.sha256(self.batches.digest.encode())
         digest.update(labels.data)
+        digest.update("\n".join(images.ids).encode())
         self._data = digest.hexdigest()
         self._logs: list[TrainingLog] = []
         self._seconds = 0.0
+
+    def start(
+        self, widths: Sequence[float], objective: Callable[[int, int, int], Objective]
+    ) -> tuple[SwitchableNetwork, Objective, int]:
+        """A network of `widths` and its objective before training, and the seed of both."""
+        seed = derive(self.task.seed, "-".join(model_name(width) for width in widths))
+        network = build(self.task.spec, widths, seed)
+        if self.task.options.batch_norm == "synchronised" and self.processes.count > 1:
+            synchronise(network)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "classifiers"))
+            classes = len(self.task.train_set.classes)
+            criterion = objective(len(widths), self.task.spec.embedding_dim, classes)
+        return network.to(self.device), criterion.to(self.device), seed
 
     def fit(
         self,
@@ -92,46 +125,49 @@ class Family:
         train the same widths together start alike, and models trained apart start apart.
         """
         task, name = self.task, "-".join(model_name(width) for width in widths)
-        seed, classes = derive(task.seed, name), len(task.train_set.classes)
-        network = build(task.spec, widths, seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(seed, "classifiers"))
-            criterion = objective(len(widths), task.spec.embedding_dim, classes)
-        network, criterion = network.to(self._device), criterion.to(self._device)
+        network, criterion, seed = self.start(widths, objective)
         fingerprint = {
             "seed": seed,
             "data": self._data,
             "widths": list(widths),
             "spec": dataclasses.asdict(task.spec),
-            "options": dataclasses.asdict(task.options),
+            "options": {
+                name: value
+                for name, value in dataclasses.asdict(task.options).items()
+                if name not in ("workers", "checkpoint_seconds")
+            },
+            "processes": self.processes.count,
             "objective": type(criterion).__name__,
         }
         log, seconds = train(
-            network, criterion, aggregation, self._batches, task.options, seed,
-            task.records / f"checkpoint-{name}.safetensors", fingerprint,
+            network, criterion, aggregation, self.batches, task.options, seed,
+            task.records / f"checkpoint-{name}.safetensors", fingerprint, self.processes,
         )  # fmt: skip
         self._logs.append(log)
         self._seconds += seconds
-        for index, width in enumerate(widths):
+        for index, width in enumerate(widths if self.processes.rank == 0 else ()):
             submodel.save(
                 task.models / f"{model_name(width)}.safetensors",
                 SubModel(
                     network.extract(index).cpu(), task.spec, width, task.image_size,
-                    self._batches.normalisation, classes,
+                    self.batches.normalisation, len(task.train_set.classes),
                 ),
             )  # fmt: skip
         return criterion
 
     def finish(self) -> None:
         """Write log.parquet and summary.json, and remove the checkpoints."""
+        if self.processes.rank > 0:
+            return
         records = self.task.records
         write_logs(records / "log.parquet", self._logs)
         summary: dict[str, Any] = {
             "train_seconds": self._seconds,
             "images": len(self.task.train_set.images.ids) - self._skipped,
             "images_skipped": self._skipped,
-            "device": str(self._device),
+            "device": str(self.device),
             "threads": torch.get_num_threads(),
+            "processes": self.processes.count,
         }
         with replacing(records / "summary.json") as beside:
             beside.write_text(json.dumps(summary, indent=2) + "\n")
@@ -144,7 +180,8 @@ Recipe = Callable[[Family], None]
 
 
 def train_family(task: Task, recipe: Recipe) -> None:
-    """Run a recipe and record it."""
-    family = Family(task)
-    recipe(family)
-    family.finish()
+    """Run a recipe and record it, with all processes that torchrun started."""
+    with joined() as (processes, device):
+        family = Family(task, processes, device)
+        recipe(family)
+        family.finish()

@@ -1,52 +1,65 @@
 """The sub-models' gradients as the rows of one matrix J."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from sfsc.training.processes import Processes
+
 Scope = Literal["network", "layer"]
 
 
-class SharedGradients:
+class Gradients:
     """The gradients of m sub-models over the shared parameters, in one preallocated buffer.
 
     Backward passes write straight into it: before that of sub-model i, `select(i)` makes each
-    parameter's `.grad` a view of row i. Where a narrower sub-model has no weight its row is zero.
+    shared parameter's `.grad` a view of row i. Where a narrower sub-model has no weight its row is
+    zero. Private parameters add to a row of their own. With several processes, rows are summed
+    over them, each while the next backward pass runs.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], sub_models: int, scope: Scope):
+    def __init__(
+        self,
+        shared: Sequence[nn.Parameter],
+        private: Sequence[nn.Parameter],
+        sub_models: int,
+        scope: Scope,
+        processes: Processes,
+    ):
         """`scope` chooses one Gram matrix for the network, or one for each weight tensor."""
-        self._parameters = parameters
-        sizes = [parameter.numel() for parameter in parameters]
-        ends = torch.tensor(sizes).cumsum(0).tolist()
-        like = parameters[0]
-        self._rows = torch.zeros(sub_models, ends[-1], dtype=like.dtype, device=like.device)
+        self._shared, self._processes = shared, processes
+        self._rows = _zeros(sub_models, shared, shared[0])
         self._update = torch.empty_like(self._rows[0])
-        self._row_views = [self._views(row) for row in self._rows]
-        self._update_views = self._views(self._update)
+        self._row_views = [_views(row, shared) for row in self._rows]
+        self._update_views = _views(self._update, shared)
+        self._private = _zeros(1, private, shared[0])[0]
+        _point(private, _views(self._private, private))
+        ends = torch.tensor([parameter.numel() for parameter in shared]).cumsum(0).tolist()
         starts = [0, *ends[:-1]]
         spans = [(0, ends[-1])] if scope == "network" else list(zip(starts, ends, strict=True))
         self._spans = [slice(start, end) for start, end in spans]
-
-    def _views(self, flat: Tensor) -> list[Tensor]:
-        views, start = [], flat.storage_offset()
-        for parameter in self._parameters:
-            # The parameter's own strides (channels last), so that the optimiser's kernels match.
-            views.append(flat.as_strided(parameter.size(), parameter.stride(), start))
-            start += parameter.numel()
-        return views
+        self._waits: list[Callable[[], object]] = []
 
     def clear(self) -> None:
         self._rows.zero_()
+        self._private.zero_()
 
     def select(self, index: int) -> None:
         """Let the next backward pass add to row `index`."""
-        self._point_to(self._row_views[index])
+        _point(self._shared, self._row_views[index])
+
+    def reduce(self, index: int) -> None:
+        """Row `index` is complete in this process: start to sum it over the processes."""
+        self._waits.append(self._processes.start_sum(self._rows[index]))
 
     def gram(self) -> Tensor:
-        """G = J J^T for each span: (L, m, m), float64."""
+        """G = J J^T for each span: (L, m, m), float64. Waits for all sums."""
+        self._waits.append(self._processes.start_sum(self._private))
+        for wait in self._waits:
+            wait()
+        self._waits.clear()
         blocks = [self._rows[:, span] for span in self._spans]
         return torch.stack([block @ block.T for block in blocks]).double()
 
@@ -54,8 +67,24 @@ class SharedGradients:
         """Make weights (L, m) times J, span by span, the gradient that the optimiser sees."""
         for span, row in zip(self._spans, weights.to(self._rows.dtype), strict=True):
             torch.mv(self._rows[:, span].T, row, out=self._update[span])
-        self._point_to(self._update_views)
+        _point(self._shared, self._update_views)
 
-    def _point_to(self, views: list[Tensor]) -> None:
-        for parameter, view in zip(self._parameters, views, strict=True):
-            parameter.grad = view
+
+def _zeros(rows: int, parameters: Sequence[nn.Parameter], like: Tensor) -> Tensor:
+    columns = sum(parameter.numel() for parameter in parameters)
+    return torch.zeros(rows, columns, dtype=like.dtype, device=like.device)
+
+
+def _views(flat: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """A view of `flat` for each parameter, one after the other."""
+    views, start = [], flat.storage_offset()
+    for parameter in parameters:
+        # The parameter's own strides (channels last), so that the optimiser's kernels match.
+        views.append(flat.as_strided(parameter.size(), parameter.stride(), start))
+        start += parameter.numel()
+    return views
+
+
+def _point(parameters: Sequence[nn.Parameter], views: Sequence[Tensor]) -> None:
+    for parameter, view in zip(parameters, views, strict=True):
+        parameter.grad = view

@@ -3,6 +3,8 @@
 Sensoy et al., Evidential Deep Learning, NeurIPS 2018, equations 4 and 5; Wu et al., CVPR 2023.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -31,7 +33,6 @@ def evidential_loss(logits: Tensor, labels: Tensor, kl_weight: float) -> tuple[T
 def kl_from_uniform(alpha: Tensor) -> Tensor:
     """KL(Dir(alpha) || Dir(1)) in nats, (B,), for alpha (B, K)."""
     total = alpha.sum(dim=1)
-    classes = torch.tensor(float(alpha.shape[1]), dtype=alpha.dtype, device=alpha.device)
-    normaliser = torch.lgamma(total) - torch.lgamma(classes) - torch.lgamma(alpha).sum(dim=1)
+    normaliser = torch.lgamma(total) - math.lgamma(alpha.shape[1]) - torch.lgamma(alpha).sum(dim=1)
     spread = (alpha - 1) * (torch.digamma(alpha) - torch.digamma(total)[:, None])
     return normaliser + spread.sum(dim=1)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sfsc.data.loader import Augment, Batches, augmented, load_pixels
+from sfsc.data.loader import Augment, MemoryBatches, augmented, load_pixels
 from sfsc.data.sets import ArrayImages, FileImages
 from sfsc.files import InputError
 
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 def batches(count=20, size=8, batch_size=6, augment=None):
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-    return Batches(pixels, np.arange(count), batch_size, augment or Augment(), CPU), pixels
+    return MemoryBatches(pixels, np.arange(count), batch_size, augment or Augment(), CPU), pixels
 
 
 def test_an_epoch_shows_each_image_once_in_a_new_order():
@@ -113,7 +113,7 @@ def test_a_truncated_jpeg_and_an_absent_image_are_named(tmp_path):
 
 
 def test_a_constant_channel_does_not_divide_by_zero():
-    loader = Batches(np.zeros((4, 8, 8, 3), np.uint8), np.arange(4), 2, Augment(), CPU)
+    loader = MemoryBatches(np.zeros((4, 8, 8, 3), np.uint8), np.arange(4), 2, Augment(), CPU)
     assert torch.isfinite(loader.batch(0, 0)[0]).all()
 
 

@@ -154,9 +154,8 @@ def test_ablation_differences_are_paired_by_seed(make_results):
     # Differences -0.10 and -0.08; unpaired, the deviation would be ten times as large.
     assert difference["method"] == "sfsc-plain"
     assert difference["mean cross-test"] == "-9.0 ± 1.4"
-    components = ["shared classifier", "uncertainty", "projection"]
-    assert [full[name] for name in components] == ["✓", "✓", "✓"]
-    assert [plain[name] for name in components] == ["✓", "", ""]
+    assert (full["loss"], full["gradients"]) == ("uncertainty", "projected")
+    assert (plain["loss"], plain["gradients"]) == ("cross entropy", "summed")
     assert "update gain" not in full  # there is no independent model to compare with
 
 

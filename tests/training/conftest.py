@@ -7,7 +7,7 @@ from sfsc.data.loader import Augment
 from sfsc.data.sets import ArrayImages, TrainSet
 from sfsc.switchable.network import NetworkSpec
 from sfsc.training.family import Task
-from sfsc.training.loop import TrainingOptions
+from sfsc.training.options import TrainingOptions
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from sfsc import submodel
 from sfsc.config import BUILT_IN
@@ -15,7 +16,8 @@ from sfsc.method import RECIPES, find_recipe
 from sfsc.training import loop
 from sfsc.training.family import train_family
 
-METHODS = [*BUILT_IN, "independent", "bct", "joint"]
+UNCERTAIN = ["sfsc", "sfsc-no-projection", "sfsc-upgrad", "sfsc-mgda", "sfsc-cagrad"]
+METHODS = [*UNCERTAIN, "sfsc-no-uncertainty", "sfsc-plain", "independent", "bct", "joint"]
 
 
 def model_bytes(task):
@@ -43,7 +45,7 @@ def test_every_method_leaves_one_static_sub_model_a_width(make_task, method):
     losses = log[log["quantity"] == "loss"]
     assert set(losses["model"]) == {"w050", "w100"}
     assert losses.groupby("model").size().tolist() == [12, 12]
-    assert ("uncertainty" in set(log["quantity"])) == (method in ("sfsc", "sfsc-no-projection"))
+    assert ("uncertainty" in set(log["quantity"])) == (method in UNCERTAIN)
     assert ("conflict_share" in set(log["quantity"])) == (method not in ("independent", "bct"))
     summary = json.loads((task.records / "summary.json").read_text())
     assert summary["train_seconds"] > 0
@@ -76,7 +78,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_bytes(make_task, monkeypatch,
 
     # Every step is saved, and the run breaks off after `stop` of them.
     broken = make_task("b", checkpoint_seconds=1e-9)
-    original, calls = loop.conflicts if method == "sfsc" else loop._learning_rate, 0
+    original, calls = loop._learning_rate, 0
 
     def breaking(*arguments):
         nonlocal calls
@@ -85,7 +87,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_bytes(make_task, monkeypatch,
             raise KeyboardInterrupt
         return original(*arguments)
 
-    monkeypatch.setattr(loop, original.__name__, breaking)
+    monkeypatch.setattr(loop, "_learning_rate", breaking)
     with pytest.raises(KeyboardInterrupt):
         train_family(broken, find_recipe(method))
     monkeypatch.undo()
@@ -145,6 +147,9 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_good_state(make_task):
         train_family(task, RECIPES["sfsc-plain"])
     assert not task.models.exists()
     assert not (task.records / "log.parquet").exists()
+    for path in task.records.glob("checkpoint-*"):
+        tensors = load_file(path)
+        assert all(tensors[name].isfinite().all() for name in tensors if name != "log")
 
 
 def test_bad_images_stop_or_are_counted(make_task, tmp_path):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from sfsc.switchable.network import NetworkSpec, build
-from sfsc.training.gradients import SharedGradients
+from sfsc.training.gradients import Gradients
+from sfsc.training.processes import Processes
 
 WIDTHS = (0.5, 0.75, 1.0)
 
@@ -32,12 +33,15 @@ def test_gram_and_combination(network, scope):
     images = torch.randn(4, 3, 16, 16)
     rows = separate_gradients(network, images)
     shared = list(network.shared_parameters())
-    gradients = SharedGradients(shared, len(WIDTHS), scope)
+    shared_ids = {id(parameter) for parameter in shared}
+    private = [p for p in network.parameters() if id(p) not in shared_ids]
+    gradients = Gradients(shared, private, len(WIDTHS), scope, Processes())
     for _ in range(2):  # the second time over what the first left behind
         gradients.clear()
         for index in range(len(WIDTHS)):
             gradients.select(index)
             network(images, index).square().sum().backward()
+            gradients.reduce(index)
         gram = gradients.gram()
         weights = torch.rand(gram.shape[:2], dtype=torch.float64)
         gradients.combine(weights)
@@ -51,3 +55,6 @@ def test_gram_and_combination(network, scope):
             update = sum(w * row[k] for w, row in zip(chosen, rows, strict=True))
             torch.testing.assert_close(parameter.grad, update, rtol=1e-4, atol=1e-5)
             assert parameter.grad.stride() == parameter.stride()
+        alone = sum(network(images, index).square().sum() for index in range(len(WIDTHS)))
+        for parameter, expected in zip(private, torch.autograd.grad(alone, private), strict=True):
+            torch.testing.assert_close(parameter.grad, expected, rtol=1e-4, atol=1e-5)

@@ -17,6 +17,7 @@ RESULTS = str(profiles.results(config))
 MODELS = profiles.model_names(config)
 TRAIN_SET_OF = profiles.train_set_of(config)
 THREADS = config.get("threads", 1)
+PROCESSES = config.get("processes", 1)
 
 # What the commands read: the configuration as it is after --config and --configfile.
 CONFIG = f"{RESULTS}/config.yaml"

@@ -35,7 +35,7 @@ rule collect:
         "(sfsc collect --config {CONFIG} && sfsc cost --config {CONFIG}) 2> {log}"
 
 
-ABLATION = [method for method in config["methods"] if method in profiles.BUILT_IN]
+ABLATION = profiles.ablation(config["methods"])
 
 
 # Apart from `collect`, so that the ablation alone trains none of the baselines.

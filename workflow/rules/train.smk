@@ -17,13 +17,16 @@ rule train:
         settings=lambda w: canonical(profiles.settings(config, w.train_set)),
         train_set=lambda w: canonical(config["train_sets"][w.train_set]),
         widths=config["widths"],
+        launcher=f"torchrun --standalone --nproc-per-node {PROCESSES} --no-python "
+        if PROCESSES > 1
+        else "",
     wildcard_constraints:
         method="|".join(profiles.BUILT_IN),
-    threads: THREADS
+    threads: THREADS * PROCESSES
     log:
         f"{RESULTS}/logs/train/{{train_set}}-{{method}}-seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{train_set}}-{{method}}-seed{{seed}}.tsv"
     shell:
-        "sfsc train --config {CONFIG} --train-set {wildcards.train_set}"
+        "{params.launcher}sfsc train --config {CONFIG} --train-set {wildcards.train_set}"
         " --method {wildcards.method} --seed {wildcards.seed} 2> {log}"

@@ -1,0 +1,61 @@
+"""Batch normalisation with the statistics of the whole batch that several processes share."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+class SynchronisedBatchNorm2d(nn.BatchNorm2d):
+    """nn.BatchNorm2d over the images of all processes; parts of the batch are of equal size.
+
+    torch's own nn.SyncBatchNorm is for GPUs alone.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
+        assert self.num_batches_tracked is not None
+        dtype, x = x.dtype, x.float()  # as nn.BatchNorm2d's statistics under autocast
+        count = x.numel() // x.shape[1] * dist.get_world_size()
+        mean = _sum(x.sum((0, 2, 3))) / count
+        centred = x - mean[:, None, None]
+        variance = _sum(centred.square().sum((0, 2, 3))) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(dtype)
+
+
+def synchronise(network: nn.Module) -> None:
+    """Replace every nn.BatchNorm2d of `network`, in place."""
+    for name, norm in list(network.named_modules()):
+        if type(norm) is nn.BatchNorm2d:
+            whole = SynchronisedBatchNorm2d(norm.num_features, norm.eps, norm.momentum)
+            whole.load_state_dict(norm.state_dict())
+            network.set_submodule(name, whole)
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        # Every process's loss depends on the sum, and so on each of its terms.
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _sum(tensor: Tensor) -> Tensor:
+    """The sum over the processes, with its gradient."""
+    result: Tensor = _Sum.apply(tensor)
+    return result

@@ -1,0 +1,36 @@
+"""How a network is trained: the config's `training` section."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sfsc.data.loader import Augment
+from sfsc.training.gradients import Scope
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """The config's `training` section."""
+
+    epochs: int
+    batch_size: int
+    """Of all processes together."""
+    learning_rate: float
+    """Peak rate of AdamW: linear warm-up, then linear decay to zero."""
+    weight_decay: float = 0.05
+    """Decoupled, of weights; normalisation and biases have none."""
+    warmup: float = 0.2
+    """Share of the steps in which the rate rises."""
+    augment: Augment = field(default_factory=Augment)
+    embedding_scale: float = 16.0
+    """Length of the normalised embeddings that the classifiers see."""
+    kl_weight: float = 5e-4
+    """lambda, the weight of the divergence in the uncertainty loss."""
+    projection: Scope = "network"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network's forward and backward passes; losses and updates are always float32."""
+    batch_norm: Literal["local", "synchronised"] = "local"
+    """Statistics of each process's part of a batch, or of the whole batch."""
+    workers: int = 0
+    """Processes that decode images ahead of the training; 0: all images are held in memory."""
+    on_bad_image: Literal["stop", "skip"] = "stop"
+    checkpoint_seconds: float = 60.0

@@ -1,0 +1,113 @@
+"""One update of a switchable network: its sub-models' gradients, and what becomes of them."""
+
+import itertools
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sfsc.config import model_name
+from sfsc.switchable.network import SwitchableNetwork
+from sfsc.training.aggregation import Aggregation, conflicts
+from sfsc.training.gradients import Gradients
+from sfsc.training.log import Column
+from sfsc.training.objectives import Objective
+from sfsc.training.options import TrainingOptions
+from sfsc.training.processes import Processes
+
+
+class Step:
+    """Updates a network and its objective in place, one batch at a time.
+
+    Nothing in it waits for the device.
+    """
+
+    def __init__(
+        self,
+        network: SwitchableNetwork,
+        objective: Objective,
+        aggregation: Aggregation,
+        options: TrainingOptions,
+        processes: Processes,
+        part: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
+    ):
+        """`part` is entered around each named part of a step, to measure it."""
+        self.names = [model_name(width) for width in network.widths]
+        self._network = network.train().to(memory_format=torch.channels_last)
+        self._objective, self._aggregation, self._options = objective, aggregation, options
+        self.modules = nn.ModuleDict({"network": network, "objective": objective})
+        self.optimiser = _optimiser(self.modules, options)
+        shared = [*network.shared_parameters(), *objective.shared_parameters()]
+        shared_ids = {id(parameter) for parameter in shared}
+        private = [p for p in self.modules.parameters() if id(p) not in shared_ids]
+        self._gradients = Gradients(shared, private, len(self.names), options.projection, processes)
+        self._share, self._part = 1 / processes.count, part
+        self.columns = [
+            *(Column(name, "loss") for name in self.names),
+            *(Column(name, "uncertainty") for name in self.names),
+            *([Column("", "conflict_share")] if len(self.names) > 1 else []),
+            *(Column(f"{a}-{b}", "cosine") for a, b in itertools.combinations(self.names, 2)),
+        ]
+
+    def __call__(
+        self, images: Tensor, labels: Tensor, rate: float, random: torch.Generator
+    ) -> Tensor:
+        """Update at learning rate `rate` with this process's part of a batch.
+
+        `random` draws the orders of the projection. Returns the values of `columns`, float64, on
+        the device; losses and uncertainties are this process's.
+        """
+        options = self._options
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self._gradients.clear()
+        losses, uncertainties = [], []
+        for index, name in enumerate(self.names):
+            self._gradients.select(index)
+            with self._part(f"forward {name}"):
+                with torch.autocast(
+                    images.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"
+                ):
+                    embeddings = self._network(images, index)
+                # What search compares: the direction alone, so that is what the classifier sees.
+                directions = F.normalize(embeddings.float(), dim=1)
+                outcome = self._objective(index, options.embedding_scale * directions, labels)
+            with self._part(f"backward {name}"):
+                # The gradients of all processes add up to that of the whole batch's mean loss.
+                (outcome.loss * self._share).backward()
+            self._gradients.reduce(index)
+            losses.append(outcome.loss.detach())
+            uncertainty = outcome.uncertainty
+            uncertainties.append(
+                torch.full_like(losses[-1], math.nan) if uncertainty is None else uncertainty
+            )
+        with self._part("aggregation"):
+            gram = self._gradients.gram()
+            self._gradients.combine(self._aggregation(gram, random))
+            values = [torch.stack([*losses, *uncertainties]).double()]
+            if len(losses) > 1:
+                # The diagnosis is of the whole network, also where the projection is by layer.
+                share, cosines = conflicts(gram.sum(dim=0))
+                values += [share[None], cosines]
+        with self._part("optimiser"):
+            self.optimiser.step()
+        return torch.cat(values)
+
+
+def _optimiser(modules: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
+    parameters = list(modules.parameters())
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim > 1]},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups,
+        lr=options.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=options.weight_decay,
+        foreach=True,
+    )

@@ -1,0 +1,110 @@
+"""Several processes train what one trains."""
+
+import os
+import socket
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as processes
+
+from sfsc import submodel
+from sfsc.method import find_recipe
+from sfsc.training.family import train_family
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _train(rank, count, port, task, method):
+    os.environ |= {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    torch.set_num_threads(1)
+    train_family(task, find_recipe(method))
+
+
+@pytest.fixture(autouse=True)
+def without_gpus(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+def _train_with(count, task, method):
+    processes.spawn(_train, (count, _free_port(), task, method), nprocs=count)
+
+
+def _weights(task):
+    models = [submodel.load(path) for path in sorted(task.models.iterdir())]
+    states = [model.network.state_dict() for model in models]
+    return [tensor.double().flatten() for state in states for tensor in state.values()]
+
+
+@pytest.mark.parametrize("method", ["sfsc", "joint"])
+def test_two_processes_with_half_a_batch_train_what_one_trains_with_a_batch(make_task, method):
+    options = {"batch_norm": "synchronised", "learning_rate": 2e-4, "epochs": 4}  # 24 steps
+    together, alone = make_task("together", **options), make_task("alone", **options)
+    _train_with(2, together, method)
+    train_family(alone, find_recipe(method))
+    for mine, expected in zip(_weights(together), _weights(alone), strict=True):
+        torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_processes_without_synchronised_normalisation_differ(make_task):
+    together, alone = make_task("together"), make_task("alone")
+    _train_with(2, together, "sfsc")
+    train_family(alone, find_recipe("sfsc"))
+    pairs = zip(_weights(together), _weights(alone), strict=True)
+    assert max((mine - expected).abs().max() for mine, expected in pairs) > 1e-4
+
+
+def test_a_run_of_two_processes_resumes_to_the_same_bytes(make_task):
+    whole, halved = make_task("whole"), make_task("halved", checkpoint_seconds=1e-9)
+    _train_with(2, whole, "sfsc")
+    with pytest.raises(processes.ProcessExitedException):
+        processes.spawn(_train_and_die, (2, _free_port(), halved), nprocs=2)
+    assert list(halved.records.glob("checkpoint-*"))
+    _train_with(2, halved, "sfsc")
+    files = [sorted(task.models.iterdir()) for task in (whole, halved)]
+    for mine, expected in zip(*files, strict=True):
+        assert mine.read_bytes() == expected.read_bytes()
+
+
+def _train_and_die(rank, count, port, task):
+    from sfsc.training import loop
+
+    original, calls = loop._learning_rate, 0
+
+    def breaking(*arguments):
+        nonlocal calls
+        calls += 1
+        if calls > 5:
+            os._exit(9)
+        return original(*arguments)
+
+    loop._learning_rate = breaking
+    _train(rank, count, port, task, "sfsc")
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(make_task):
+    task = make_task(batch_size=7)
+    with pytest.raises(processes.ProcessRaisedException, match="7 images cannot be shared"):
+        _train_with(2, task, "sfsc")
+
+
+def test_augmentation_does_not_depend_on_the_processes(make_task):
+    from sfsc.data.loader import MemoryBatches
+
+    task = make_task()
+    pixels, labels = task.train_set.images.pixels, task.train_set.labels
+    batches = MemoryBatches(pixels, labels, 8, task.options.augment, torch.device("cpu"))
+    whole = batches.batch(3, 4)
+    parts = [batches.batch(3, 4, part, 4) for part in range(4)]
+    for place in range(2):
+        together = torch.cat([part[place] for part in parts])
+        np.testing.assert_array_equal(together, whole[place])

@@ -34,7 +34,7 @@ class SlicedConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = self.out_counts[self.index], self.in_counts[self.index]
         bias = None if self.bias is None else self.bias[:rows]
-        result: Tensor = self._conv_forward(x, self.weight[:rows, :columns], bias)
+        result: Tensor = self._conv_forward(x, _leading(self.weight, rows, columns), bias)
         return result
 
     def extract(self, index: int) -> nn.Conv2d:
@@ -64,7 +64,7 @@ class SlicedLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = self.out_counts[self.index], self.in_counts[self.index]
         bias = None if self.bias is None else self.bias[:rows]
-        return F.linear(x, self.weight[:rows, :columns], bias)
+        return F.linear(x, _leading(self.weight, rows, columns), bias)
 
     def extract(self, index: int) -> nn.Linear:
         plain = nn.Linear(self.in_counts[index], self.out_counts[index], bias=self.bias is not None)
@@ -89,6 +89,11 @@ class SwitchableBatchNorm2d(nn.Module):
         norm = self.norms[index]
         assert isinstance(norm, nn.BatchNorm2d)
         return _batch_norm(norm, norm.num_features)
+
+
+def _leading(weight: Tensor, rows: int, columns: int) -> Tensor:
+    # A slice, even of everything, makes backward passes copy the gradient into zeros.
+    return weight if weight.shape[:2] == (rows, columns) else weight[:rows, :columns]
 
 
 def _batch_norm(norm: nn.BatchNorm2d, count: int) -> nn.BatchNorm2d:

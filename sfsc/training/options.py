@@ -28,6 +28,8 @@ class TrainingOptions:
     projection: Scope = "network"
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the network's forward and backward passes; losses and updates are always float32."""
+    compile: bool = False
+    """Compile the network's passes, each width by itself, with torch.compile."""
     batch_norm: Literal["local", "synchronised"] = "local"
     """Statistics of each process's part of a batch, or of the whole batch."""
     workers: int = 0

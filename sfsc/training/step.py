@@ -37,7 +37,10 @@ class Step:
     ):
         """`part` is entered around each named part of a step, to measure it."""
         self.names = [model_name(width) for width in network.widths]
-        self._network = network.train().to(memory_format=torch.channels_last)
+        network.train().to(memory_format=torch.channels_last)
+        self._network: Callable[[Tensor, int], Tensor] = (
+            torch.compile(network, dynamic=False) if options.compile else network
+        )
         self._objective, self._aggregation, self._options = objective, aggregation, options
         self.modules = nn.ModuleDict({"network": network, "objective": objective})
         self.optimiser = _optimiser(self.modules, options)

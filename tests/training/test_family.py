@@ -1,6 +1,7 @@
 """Every method trains, records itself, repeats and resumes."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -187,3 +188,15 @@ def test_labels_follow_their_images_when_some_are_left_out(make_task):
     pixels, rows = load_pixels(Broken(images.ids, images.pixels), range(10), 16, "skip")
     assert rows.tolist() == [1, 2, 3, 4, 6, 7, 8, 9]
     assert np.array_equal(pixels, images.pixels[rows])
+
+
+def test_compiled_passes_train_what_plain_ones_do(make_task, monkeypatch):
+    # The graphs are captured as on a GPU, and run as they are: no code is generated here.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    weights = []
+    for compiled in (False, True):
+        task = make_task(str(compiled), epochs=1, compile=compiled)
+        train_family(task, RECIPES["sfsc"])
+        weights.append(load_file(task.models / "w050.safetensors"))
+    for name, plain in weights[0].items():
+        torch.testing.assert_close(weights[1][name], plain, rtol=1e-3, atol=1e-4)

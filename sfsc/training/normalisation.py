@@ -4,6 +4,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from sfsc.training.precision import at_least_float32
+
 
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):
     """nn.BatchNorm2d over the images of all processes; parts of the batch are of equal size.
@@ -18,7 +20,7 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         assert self.running_var is not None
         assert self.momentum is not None
         assert self.num_batches_tracked is not None
-        dtype, x = x.dtype, x.float()  # as nn.BatchNorm2d's statistics under autocast
+        dtype, x = x.dtype, at_least_float32(x)  # as nn.BatchNorm2d's statistics under autocast
         count = x.numel() // x.shape[1] * dist.get_world_size()
         mean = _sum(x.sum((0, 2, 3))) / count
         centred = x - mean[:, None, None]

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sfsc.training.precision import at_least_float32
 from sfsc.training.uncertainty import evidential_loss
 
 
@@ -86,5 +87,5 @@ class SharedEvidence(SharedCrossEntropy):
     def forward(self, index: int, embeddings: Tensor, labels: Tensor) -> Outcome:
         # Outside autocast: in bfloat16 the classifier's logits would already be rounded.
         with torch.autocast(embeddings.device.type, enabled=False):
-            logits = self.classifier(embeddings.float())
+            logits = self.classifier(at_least_float32(embeddings))
         return Outcome(*evidential_loss(logits, labels, self.kl_weight))

@@ -17,6 +17,7 @@ from sfsc.training.gradients import Gradients
 from sfsc.training.log import Column
 from sfsc.training.objectives import Objective
 from sfsc.training.options import TrainingOptions
+from sfsc.training.precision import at_least_float32
 from sfsc.training.processes import Processes
 
 
@@ -77,7 +78,7 @@ class Step:
                 ):
                     embeddings = self._network(images, index)
                 # What search compares: the direction alone, so that is what the classifier sees.
-                directions = F.normalize(embeddings.float(), dim=1)
+                directions = F.normalize(at_least_float32(embeddings), dim=1)
                 outcome = self._objective(index, options.embedding_scale * directions, labels)
             with self._part(f"backward {name}"):
                 # The gradients of all processes add up to that of the whole batch's mean loss.

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sfsc.training.precision import at_least_float32
+
 
 def evidential_loss(logits: Tensor, labels: Tensor, kl_weight: float) -> tuple[Tensor, Tensor]:
     """The loss of logits (B, K) for labels (B,), and the uncertainty; both are batch means.
@@ -19,7 +21,7 @@ def evidential_loss(logits: Tensor, labels: Tensor, kl_weight: float) -> tuple[T
     without gradient. Computed in float32 (float64 logits stay float64), whatever the autocast.
     """
     with torch.autocast(logits.device.type, enabled=False):
-        logits = logits if logits.dtype == torch.float64 else logits.float()
+        logits = at_least_float32(logits)
         alpha = F.softplus(logits) + 1
         strength = alpha.sum(dim=1)
         evidence_for_label = alpha.gather(1, labels[:, None]).squeeze(1)

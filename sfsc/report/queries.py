@@ -8,7 +8,7 @@ import pandas as pd
 from sfsc.files import InputError
 from sfsc.retrieval.statistics import confidence_intervals, sign_flip_p
 
-_GROUP = ["dataset", "protocol", "metric"]
+GROUP = ["dataset", "protocol", "metric"]
 
 
 def intervals(per_query: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -65,7 +65,7 @@ def _matrices(
     per_query: pd.DataFrame, keys: Sequence[str]
 ) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
     """For each dataset, protocol and metric: values with a row a query, a column for `keys`."""
-    for names, part in per_query.groupby(_GROUP, observed=True):
+    for names, part in per_query.groupby(GROUP, observed=True):
         group = tuple(map(str, names))
         of_queries = part.groupby([*keys, "query"], observed=True)["value"].mean()
         values = of_queries.unstack(list(keys))
@@ -79,4 +79,4 @@ def _matrices(
 
 
 def _labelled(frame: pd.DataFrame, group: Sequence[str]) -> pd.DataFrame:
-    return frame.assign(**dict(zip(_GROUP, group, strict=True)))
+    return frame.assign(**dict(zip(GROUP, group, strict=True)))

@@ -19,9 +19,8 @@ from sfsc.report.inputs import (
     read_per_query,
     spread,
 )
-from sfsc.report.queries import intervals, paired_tests
+from sfsc.report.queries import GROUP, intervals, paired_tests
 
-_GROUP = ["dataset", "protocol", "metric"]
 _LEFT_OUT = "easy"
 _ABSENT = "–"
 _NEVER_HURTS = (
@@ -96,20 +95,20 @@ def main(results: Path, methods: Sequence[str]) -> list[Table]:
     pairs = pairs.assign(column=pairs["measure"].map(_MEASURES))
     rows = _of_methods(pd.concat([selves, pairs]), methods, results)
     rows = rows[rows["protocol"] != _LEFT_OUT]
-    data = over_seeds(rows, [*_GROUP, "method", "column"])
+    data = over_seeds(rows, [*GROUP, "method", "column"])
     data = data.merge(_ordered_as(data, _intervals_of_main(results, methods)), "left")
     columns = [
         *sorted(name for name in set(data["column"]) if name.startswith("self-test")),
         *(_MEASURES[name] for name in ("cross_mean", "worst_pair")),
     ]
     trained = data["mean"].where(data["method"] != REFERENCE)
-    best = trained.groupby([data[key] for key in (*_GROUP, "column")], observed=True)
+    best = trained.groupby([data[key] for key in (*GROUP, "column")], observed=True)
     texts = _percentages(data)
     cells = texts.where(trained != best.transform("max"), "**" + texts + "**")
-    wide = _pivot(data.assign(cell=cells), [*_GROUP, "method"], "column", columns)
+    wide = _pivot(data.assign(cell=cells), [*GROUP, "method"], "column", columns)
     widest = (
         (data["high"] - data["low"])
-        .groupby([data[key] for key in (*_GROUP, "method")], observed=True)
+        .groupby([data[key] for key in (*GROUP, "method")], observed=True)
         .max()
     )
     wide["interval"] = [f"± {50 * width:.1f}" for width in widest]
@@ -120,7 +119,7 @@ def main(results: Path, methods: Sequence[str]) -> list[Table]:
         "interval over the queries, the widest of the row's self-tests and mean cross-test. Bold: "
         "the best trained method."
     )
-    return [Table("main", caption, data, [Block("", _blank_repeats(wide, _GROUP), 4)])]
+    return [Table("main", caption, data, [Block("", _blank_repeats(wide, GROUP), 4)])]
 
 
 def _intervals_of_main(results: Path, methods: Sequence[str]) -> pd.DataFrame:
@@ -133,11 +132,11 @@ def _intervals_of_main(results: Path, methods: Sequence[str]) -> pd.DataFrame:
 def pairs(results: Path, methods: Sequence[str]) -> list[Table]:
     """Tabulate the matrix of every query model (rows) and gallery model (columns)."""
     key = ["method", "query_model", "gallery_model"]
-    data = over_seeds(_of_methods(read_metrics(results), methods, results), [*_GROUP, *key])
+    data = over_seeds(_of_methods(read_metrics(results), methods, results), [*GROUP, *key])
     of_queries = _of_methods(read_per_query(results), methods, results)
     data = data.merge(_ordered_as(data, intervals(of_queries, key)), "left")
     blocks = []
-    for (dataset, protocol, metric), part in data.groupby(_GROUP, observed=True):
+    for (dataset, protocol, metric), part in data.groupby(GROUP, observed=True):
         galleries = sorted(set(part["gallery_model"]))
         wide = _pivot(
             part.assign(cell=_percentages(part) + _brackets(part)),
@@ -163,15 +162,15 @@ def compatibility(results: Path, methods: Sequence[str]) -> list[Table]:
     shown = ["never_hurts", "update_gain"]
     rows = rows[(rows["protocol"] != _LEFT_OUT) & rows["measure"].isin(shown)]
     rows = rows.assign(measure=rows["measure"].map(_MEASURES))
-    data = over_seeds(rows, [*_GROUP, "method", "measure"])
+    data = over_seeds(rows, [*GROUP, "method", "measure"])
     columns = [_MEASURES[name] for name in shown if _MEASURES[name] in set(data["measure"])]
-    wide = _pivot(data.assign(cell=_percentages(data)), [*_GROUP, "method"], "measure", columns)
+    wide = _pivot(data.assign(cell=_percentages(data)), [*GROUP, "method"], "measure", columns)
     caption = (
         f"Compatibility measures in %: {spread(data['seeds'])}. {_NEVER_HURTS} Update gain: how "
         "much of the wider independent model's advantage a wider query model realises on the "
         "narrower model's gallery, which nobody had to embed anew."
     )
-    return [Table("compatibility", caption, data, [Block("", _blank_repeats(wide, _GROUP), 4)])]
+    return [Table("compatibility", caption, data, [Block("", _blank_repeats(wide, GROUP), 4)])]
 
 
 def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
@@ -189,12 +188,12 @@ def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
     rows = rows[(rows["protocol"] != _LEFT_OUT) & measured]
     rows = rows.assign(measure=rows["measure"].map(_MEASURES), quantity="value")
 
-    paired = [*_GROUP, "seed", "measure"]
+    paired = [*GROUP, "seed", "measure"]
     full = rows[rows["method"] == "sfsc"].set_index(paired)["value"].rename("full")
     others = rows[rows["method"] != "sfsc"].join(full, on=paired, how="inner")
     others = others.assign(value=others["value"] - others["full"], quantity="difference to sfsc")
     both = pd.concat([rows, others.drop(columns="full")])
-    data = over_seeds(both, ["quantity", *_GROUP, "method", "measure"])
+    data = over_seeds(both, ["quantity", *GROUP, "method", "measure"])
 
     tests = paired_tests(_of_queries(results, shown), "sfsc", ["measure"])
     if not tests.empty:
@@ -217,11 +216,11 @@ def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
         else:
             cells = _percentages(part, signed=quantity != "value")
         measures = [name for name in _MEASURES.values() if name in set(part["measure"])]
-        wide = _pivot(part.assign(cell=cells), [*_GROUP, "method"], "measure", measures)
+        wide = _pivot(part.assign(cell=cells), [*GROUP, "method"], "measure", measures)
         known = [_COMPONENTS.get(method, (_ABSENT, _ABSENT)) for method in wide["method"]]
         for place, name in enumerate(("loss", "gradients")):
             wide.insert(4 + place, name, [components[place] for components in known])
-        blocks.append(Block(title, _blank_repeats(wide, _GROUP), 6))
+        blocks.append(Block(title, _blank_repeats(wide, GROUP), 6))
     caption = f"What each component of SFSC contributes: {spread(data['seeds'])}. {_NEVER_HURTS}"
     return [Table("ablation", caption, data, blocks)]
 

@@ -16,7 +16,7 @@ from sfsc.retrieval.places import Places, places_in_lists
 
 _BLOCK_ROWS = 2**16
 _TRAINING_ROWS = 2**18
-_LISTED = 2**22
+_LIST_ENTRIES = 2**22
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def places_by_index(
     each = iter(tracked)
     with _refusals(kind, gallery):
         index = _build(kind, gallery)
-        rows = max(1, _LISTED // k)
+        rows = max(1, _LIST_ENTRIES // k)
         for start in progress(range(0, len(queries), rows), "queries", "block"):
             lists = index.search(queries[start : start + rows], k)[1]
             yield from places_in_lists(lists, each)

@@ -27,7 +27,7 @@ def embed_set(retrieval_set: RetrievalSet, models: Mapping[Path, Path]) -> None:
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     loaded = {folder: submodel.load(path, device) for folder, path in models.items()}
-    sizes = {model.image_size for model in loaded.values()}
+    sizes = {model.spec.image_size for model in loaded.values()}
     if len(sizes) > 1:
         raise InputError(f"sub-models of one evaluation expect images of {sorted(sizes)} pixels")
     if retrieval_set.queries is retrieval_set.gallery:
@@ -41,7 +41,7 @@ def _embed(
     images: Images, models: Mapping[Path, SubModel], names: list[str], device: torch.device
 ) -> None:
     count = len(images.ids)
-    size = next(iter(models.values())).image_size
+    size = next(iter(models.values())).spec.image_size
     with ExitStack() as files:
         arrays = {
             folder: [

@@ -1,6 +1,6 @@
 """The sub-model file: a static network in safetensors, and how to build and feed it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,25 +13,23 @@ from sfsc.files import InputError
 from sfsc.switchable.network import NetworkSpec, StaticNetwork, build
 from sfsc.training import checkpoint
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
 class SubModel:
-    """A static network, the width it has and the images it expects."""
+    """A static network, how it is built, and the images it expects."""
 
     network: StaticNetwork
     spec: NetworkSpec
     width: float
-    image_size: int
-    """Height and width in pixels of the images that `embed` takes."""
     normalisation: Normalisation
     classes: int
     """How many classes it was trained on."""
 
     @torch.inference_mode()
     def embed(self, pixels: Tensor) -> Tensor:
-        """uint8 images (B, image_size, image_size, 3) to L2-normalised float32 (B, D)."""
+        """uint8 images (B, S, S, 3) of the spec's size to L2-normalised float32 (B, D)."""
         self.network.eval()
         return F.normalize(self.network(self.normalisation(pixels)).float(), dim=1)
 
@@ -40,13 +38,12 @@ def save(path: Path, model: SubModel) -> None:
     """Write the file; the same weights give the same bytes."""
     info = {
         "format_version": _FORMAT_VERSION,
-        "spec": asdict(model.spec),
+        "spec": asdict(replace(model.spec, pretrained=False)),
         "width": model.width,
-        "image_size": model.image_size,
         "normalisation": asdict(model.normalisation),
         "classes": model.classes,
         "parameters": sum(p.numel() for p in model.network.parameters()),
-        "multiply_adds": _multiply_adds(model.network, model.image_size),
+        "multiply_adds": _multiply_adds(model.network, model.spec.image_size),
     }
     checkpoint.save(path, model.network.state_dict(), info)
 
@@ -69,7 +66,7 @@ def load(path: Path, device: torch.device | None = None) -> SubModel:
         ) from None
     normalisation = Normalisation(*(tuple(info["normalisation"][key]) for key in ("mean", "std")))
     network = network.to(memory_format=torch.channels_last).to(device).eval()
-    return SubModel(network, spec, width, info["image_size"], normalisation, info["classes"])
+    return SubModel(network, spec, width, normalisation, info["classes"])
 
 
 @torch.no_grad()

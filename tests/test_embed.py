@@ -1,5 +1,7 @@
 """Sub-model files and embedding files."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,13 +15,14 @@ from sfsc.submodel import SubModel
 from sfsc.switchable.network import NetworkSpec, build
 from sfsc.training import checkpoint
 
-SPEC = NetworkSpec("resnet18", 8, 8, 2, {"layers": [1, 1, 1, 1]})
+SPEC = NetworkSpec("resnet18", 8, 8, 2, {"layers": [1, 1, 1, 1]}, image_size=16)
 COLOURS = Normalisation((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 
 
 def make_model(width=0.5, seed=0, size=16):
-    network = build(SPEC, [width], seed).extract(0)
-    return SubModel(network, SPEC, width, size, COLOURS, classes=3)
+    spec = replace(SPEC, image_size=size)
+    network = build(spec, [width], seed).extract(0)
+    return SubModel(network, spec, width, COLOURS, classes=3)
 
 
 def make_set(queries=5, gallery=600):

@@ -34,7 +34,6 @@ class Task:
     """Everything that a family's training depends on, and where its files go."""
 
     train_set: TrainSet
-    image_size: int
     widths: tuple[float, ...]
     seed: int
     spec: NetworkSpec
@@ -52,10 +51,9 @@ def task(config: Config, train_set: str, method: str, seed: int) -> Task:
     options = TrainingOptions(**training | {"augment": Augment(**training.get("augment", {}))})
     return Task(
         kinds.train_set(entry, options.on_bad_image),
-        entry["image_size"],
         tuple(sorted(config["widths"])),
         seed,
-        NetworkSpec(**chosen["model"]),
+        NetworkSpec(**chosen["model"], image_size=entry["image_size"]),
         options,
         layout.models(results(config), train_set, method, seed),
         layout.records(results(config), train_set, method, seed),
@@ -74,12 +72,12 @@ class Family:
         self._skipped = 0
         if options.workers:
             self.batches = DecodedBatches(
-                images, task.image_size, labels, options.batch_size, options.augment, device,
+                images, task.spec.image_size, labels, options.batch_size, options.augment, device,
                 options.workers,
             )  # fmt: skip
         else:
             pixels, rows = load_pixels(
-                images, range(len(images.ids)), task.image_size, options.on_bad_image
+                images, range(len(images.ids)), task.spec.image_size, options.on_bad_image
             )
             self._skipped, labels = len(images.ids) - len(rows), labels[rows]
             self.batches = MemoryBatches(
@@ -149,7 +147,7 @@ class Family:
             submodel.save(
                 task.models / f"{model_name(width)}.safetensors",
                 SubModel(
-                    network.extract(index).cpu(), task.spec, width, task.image_size,
+                    network.extract(index).cpu(), task.spec, width,
                     self.batches.normalisation, len(task.train_set.classes),
                 ),
             )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import torch
 import torch.distributed as dist
+from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from sfsc.training.precision import at_least_float32
@@ -13,9 +14,19 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
     torch's own nn.SyncBatchNorm is for GPUs alone.
     """
 
+    def __init__(self, norm: nn.BatchNorm2d):
+        """Takes over the tensors of `norm` and, if it is timm's BatchNormAct2d, its activation."""
+        super().__init__(norm.num_features, norm.eps, norm.momentum)
+        self.load_state_dict(norm.state_dict())
+        with_activation = isinstance(norm, BatchNormAct2d)
+        after = [norm.get_submodule("drop"), norm.get_submodule("act")] if with_activation else []
+        self.after = nn.Sequential(*after)
+
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(x)
+        result: Tensor = self.after(self._normalised(x) if self.training else super().forward(x))
+        return result
+
+    def _normalised(self, x: Tensor) -> Tensor:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.momentum is not None
@@ -34,12 +45,10 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
 
 
 def synchronise(network: nn.Module) -> None:
-    """Replace every nn.BatchNorm2d of `network`, in place."""
+    """Replace every batch normalisation of `network`, in place."""
     for name, norm in list(network.named_modules()):
-        if type(norm) is nn.BatchNorm2d:
-            whole = SynchronisedBatchNorm2d(norm.num_features, norm.eps, norm.momentum)
-            whole.load_state_dict(norm.state_dict())
-            network.set_submodule(name, whole)
+        if type(norm) in (nn.BatchNorm2d, BatchNormAct2d):
+            network.set_submodule(name, SynchronisedBatchNorm2d(norm))
 
 
 class _Sum(torch.autograd.Function):

@@ -39,12 +39,13 @@ class Step:
         """`part` is entered around each named part of a step, to measure it."""
         self.names = [model_name(width) for width in network.widths]
         network.train().to(memory_format=torch.channels_last)
-        self._network: Callable[[Tensor, int], Tensor] = (
-            torch.compile(network, dynamic=False) if options.compile else network
+        self._network = network
+        self._passes: Callable[[Tensor], Tensor] = (
+            torch.compile(network.network, dynamic=False) if options.compile else network.network
         )
         self._objective, self._aggregation, self._options = objective, aggregation, options
         self.modules = nn.ModuleDict({"network": network, "objective": objective})
-        self.optimiser = _optimiser(self.modules, options)
+        self.optimiser = _optimiser(self.modules, list(network.bare_parameters()), options)
         shared = [*network.shared_parameters(), *objective.shared_parameters()]
         shared_ids = {id(parameter) for parameter in shared}
         private = [p for p in self.modules.parameters() if id(p) not in shared_ids]
@@ -76,7 +77,8 @@ class Step:
                 with torch.autocast(
                     images.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"
                 ):
-                    embeddings = self._network(images, index)
+                    self._network.select(index)
+                    embeddings = self._passes(images)
                 # What search compares: the direction alone, so that is what the classifier sees.
                 directions = F.normalize(at_least_float32(embeddings), dim=1)
                 outcome = self._objective(index, options.embedding_scale * directions, labels)
@@ -102,11 +104,14 @@ class Step:
         return torch.cat(values)
 
 
-def _optimiser(modules: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
+def _optimiser(
+    modules: nn.Module, bare: list[nn.Parameter], options: TrainingOptions
+) -> torch.optim.Optimizer:
+    undecayed = {id(p) for p in (*bare, *(p for p in modules.parameters() if p.ndim <= 1))}
     parameters = list(modules.parameters())
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1]},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if id(p) not in undecayed]},
+        {"params": [p for p in parameters if id(p) in undecayed], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(
         groups,

@@ -20,7 +20,7 @@ def _lists(kind, k, queries, gallery):
 
 @pytest.mark.parametrize("listed", [1, 100, 10**6])
 def test_a_flat_index_lists_the_k_best(monkeypatch, listed):
-    monkeypatch.setattr(approximate, "_LISTED", listed)
+    monkeypatch.setattr(approximate, "_LIST_ENTRIES", listed)
     monkeypatch.setattr(approximate, "_BLOCK_ROWS", 77)
     queries, gallery = _units(9, 16, 0), _units(500, 16, 1)
     places = _lists(FaissIndex("Flat"), 20, queries, gallery)

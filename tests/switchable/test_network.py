@@ -5,9 +5,12 @@ import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.utils import parametrize
 
 from sfsc.files import InputError
-from sfsc.switchable.convert import channel_counts
+from sfsc.switchable.cut import cuts, leading
 from sfsc.switchable.network import NetworkSpec, build
 
 WIDTHS = (0.25, 0.5, 0.75, 1.0)
@@ -27,31 +30,152 @@ def trained(spec, widths, steps=3):
     return network
 
 
+MINIATURES = ["test_resnet", "test_byobnet", "test_efficientnet", "test_convnext", "test_vit"]
+# With few blocks, for time; benchmarks/backbones.py takes them whole.
+BACKBONES = {
+    "resnet50": {"layers": [1, 1, 1, 1]},
+    "resnext50_32x4d": {"layers": [1, 1, 1, 1]},
+    "mobilenetv2_100": {},
+    "mobilenetv3_large_100": {},
+    "efficientnet_b0": {},
+    "convnext_tiny": {"depths": [1, 1, 1, 1]},
+    "vit_small_patch16_224": {"depth": 2},
+    "deit3_small_patch16_224": {"depth": 2},
+}
+
+
+def of_timm(name, **changes):
+    """A network of a timm model for small images."""
+    return NetworkSpec(name, 16, image_size=64, **changes)
+
+
 @pytest.mark.parametrize(
     "spec",
-    [SMALL, NetworkSpec("resnet50", 24, 16, 2), NetworkSpec("resnet18d", 24, 32, 4)],
-    ids=["resnet10-small-stem", "resnet50", "resnet18d-deep-stem"],
+    [
+        SMALL,
+        NetworkSpec("resnet50", 24, 16, 2, {"layers": [1, 1, 1, 1]}),
+        NetworkSpec("resnet18d", 24, 32, 4, {"layers": [1, 1, 1, 1]}),
+        *map(of_timm, MINIATURES),
+    ],
+    ids=lambda spec: f"{spec.backbone}-{spec.stem_stride}",
 )
 def test_static_sub_models_equal_the_switchable_network(spec):
-    network = trained(spec, WIDTHS).eval()
+    network = trained(spec, WIDTHS, steps=1).eval()
     images = torch.randn(4, 3, 64, 64)
     for index in range(len(WIDTHS)):
         static = network.extract(index)
         expected = network(images, index)
         assert expected.shape == (4, spec.embedding_dim)
         torch.testing.assert_close(static(images), expected, rtol=1e-5, atol=1e-5)
-        homes = {type(module).__module__ for module in static.modules()}
-        assert "sfsc.switchable.layers" not in homes
+        homes = {type(module).__module__.split(".")[0] for module in static.modules()}
+        assert homes <= {"sfsc", "torch", "timm"}
+        assert not any(parametrize.is_parametrized(module) for module in static.modules())
 
 
-def test_full_width_computes_what_timm_computes():
-    network = build(NetworkSpec("resnet18", 32), [0.5, 1.0], seed=3).eval()
+@pytest.mark.parametrize(
+    ("name", "args"), [*BACKBONES.items(), *((name, {}) for name in MINIATURES)]
+)
+def test_full_width_computes_what_timm_computes(name, args):
+    network = build(of_timm(name, args=args), [0.5, 1.0], seed=3).eval()
+    original = timms_own(name, seed=3, **args)
+    images = torch.randn(2, 3, 64, 64)
+    network.select(1)
+    actual = network.network.backbone(images)
+    torch.testing.assert_close(actual, original(images), rtol=1e-5, atol=1e-5)
+    static = network.extract(0)
+    torch.testing.assert_close(static(images), network(images, 0), rtol=1e-5, atol=1e-5)
+
+
+def timms_own(name, seed, **args):
+    """timm's model without classifier, for images of 64 pixels."""
+    fixed = timm.get_pretrained_cfg(name).fixed_input_size
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        original = timm.create_model("resnet18", num_classes=0).eval()
-    images = torch.randn(2, 3, 96, 96)
-    network(images, 1)
-    torch.testing.assert_close(network.backbone(images), original(images), rtol=0, atol=0)
+        torch.manual_seed(seed)
+        size = {"img_size": 64} if fixed else {}
+        return timm.create_model(name, num_classes=0, **size, **args).eval()
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_a_sub_model_trains_what_it_uses_and_nothing_else(name):
+    network = trained(of_timm(name), WIDTHS, steps=0)  # some layers start at zero
+    everything = dict(network.named_parameters())
+    norms = {id(p) for p in everything.values()} - {id(p) for p in network.shared_parameters()}
+    for index in range(len(WIDTHS)):
+        network.zero_grad()
+        # A larger batch than 1 and images with contrast: no unit is dead by accident.
+        network(torch.randn(8, 3, 64, 64), index).square().sum().backward()
+        sizes = {key: p.numel() for key, p in network.extract(index).named_parameters()}
+        touched = {key: p.grad for key, p in everything.items() if p.grad is not None}
+        private = [p for key, p in touched.items() if id(everything[key]) in norms]
+        shared = {key: g for key, g in touched.items() if id(everything[key]) not in norms}
+        of_norms = sum(g.numel() for g in private)
+        of_layers = sum(sizes.values()) - of_norms
+        used = sum(int((g != 0).sum()) for g in shared.values())
+        assert used <= of_layers
+        assert used >= 0.9 * of_layers  # ReLU may leave some without a gradient
+        assert index == len(WIDTHS) - 1 or used < 0.9 * sum(g.numel() for g in shared.values())
+
+
+def test_whole_heads_and_whole_groups_are_kept():
+    transformer = build(of_timm("vit_small_patch16_224", args={"depth": 1}), WIDTHS, seed=0)
+    for index, heads in enumerate([2, 3, 4, 6]):
+        block = transformer.extract(index).backbone.blocks[0]
+        assert (block.attn.num_heads, block.attn.head_dim) == (heads, 64)
+        assert block.norm1.normalized_shape == (64 * heads,)
+        assert block.attn.qkv.weight.shape == (3 * 64 * heads, 64 * heads)
+    grouped = build(of_timm("resnext50_32x4d", args={"layers": [1, 1, 1, 1]}), [0.3, 1.0], seed=0)
+    conv = grouped.extract(0).backbone.layer2[0].conv2
+    assert (conv.groups, conv.in_channels, conv.weight.shape[1]) == (10, 80, 8)
+
+
+def test_queries_keys_and_values_are_cut_each_by_itself():
+    tensor = torch.arange(12)[:, None] * 10 + torch.arange(4)
+    kept = leading(tensor, (6, 2), parts=3)
+    assert kept.tolist() == [[0, 1], [10, 11], [40, 41], [50, 51], [80, 81], [90, 91]]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_weights_of_a_file_initialise_every_width(tmp_path, suffix):
+    path, original = tmp_path / f"weights{suffix}", timms_own("test_resnet", seed=9)
+    if suffix == ".pth":
+        torch.save(original.state_dict(), path)
+    else:
+        save_file(original.state_dict(), path)
+    network = build(of_timm("test_resnet", pretrained=str(path)), [0.5, 1.0], seed=3)
+    images = torch.randn(2, 3, 64, 64)
+    network.eval().select(1)
+    assert torch.equal(network.network.backbone(images), original(images))
+    weight = original.layer4[0].conv2.weight
+    narrow = network.extract(0).backbone.layer4[0].conv2.weight
+    assert torch.equal(narrow, weight[: len(narrow), : narrow.shape[1]])
+
+
+class Hostile:
+    def __reduce__(self):
+        return (print, ("run",))
+
+
+def test_weights_that_do_not_fit_or_are_not_weights_are_refused(tmp_path, capsys):
+    path = tmp_path / "weights.pth"
+    for content in ({"conv1.weight": torch.zeros(3)}, Hostile(), None):
+        if content is None:
+            path.unlink()
+        else:
+            torch.save(content, path)
+        with pytest.raises(InputError, match=r"model\.pretrained: .*weights\.pth") as refusal:
+            build(of_timm("test_resnet", pretrained=str(path)), WIDTHS, seed=0)
+        assert "\n" not in str(refusal.value)
+    assert "run" not in capsys.readouterr().out
+
+
+def test_missing_weights_of_timm_say_how_to_get_them(monkeypatch):
+    monkeypatch.setattr("timm.models._hub.hf_hub_download", no_network)
+    with pytest.raises(InputError, match=r"get the file of timm/test_resnet\S* and write its path"):
+        build(of_timm("test_resnet", pretrained=True), WIDTHS, seed=0)
+
+
+def no_network(*_, **__):
+    raise OSError("no network")
 
 
 def test_sub_models_use_only_their_own_channels():
@@ -59,7 +183,8 @@ def test_sub_models_use_only_their_own_channels():
     images = torch.randn(2, 3, 32, 32)
     before = [network(images, index) for index in range(4)]
     with torch.no_grad():
-        weight = network.backbone.layer4[0].conv2.weight
+        conv = network.network.backbone.layer4[0].conv2
+        weight = conv.parametrizations.weight.original
         weight[weight.shape[0] // 2 :] += 1  # what only widths above 0.5 use
     after = [network(images, index) for index in range(4)]
     for index, equal in enumerate([True, True, False, False]):
@@ -78,7 +203,8 @@ def test_gradient_of_a_narrow_sub_model_is_zero_outside_its_slice():
     network = trained(SMALL, WIDTHS)
     network.zero_grad()
     network(torch.randn(4, 3, 32, 32), 0).square().sum().backward()
-    gradient = network.backbone.layer4[0].conv2.weight.grad
+    conv = network.network.backbone.layer4[0].conv2
+    gradient = conv.parametrizations.weight.original.grad
     assert gradient[:16, :16].abs().max() > 0
     assert gradient[16:].abs().max() == 0
     assert gradient[:, 16:].abs().max() == 0
@@ -104,22 +230,30 @@ def test_initial_weights_depend_on_the_seed_alone():
 
 
 @given(
-    st.integers(1, 512),
-    st.floats(0.05, 2),
+    st.integers(1, 64),
+    st.sampled_from([1, 2, 4, 8]),
     st.lists(st.floats(0.01, 1), min_size=2, max_size=5),
 )
-@settings(max_examples=50)
-def test_channel_counts_grow_with_the_width_and_never_vanish(channels, scale, widths):
-    counts = channel_counts(channels, scale, sorted(widths))
+@settings(max_examples=50, deadline=None)
+def test_channels_grow_with_the_width_by_whole_groups_and_never_vanish(groups, size, widths):
+    channels = groups * size
+    model = nn.Sequential(nn.Conv2d(channels, channels, 1, groups=groups), nn.BatchNorm2d(channels))
+    kept = [cuts(model, width, "", "")["0"].attributes for width in sorted(widths)]
+    counts = [each["out_channels"] for each in kept]
+    assert counts == sorted(counts)
     assert counts[0] >= 1
-    assert list(counts) == sorted(counts)
-    assert channel_counts(channels, 1.0, [1.0]) == (channels,)
+    if groups > 1:
+        assert all(each["out_channels"] == size * each["groups"] for each in kept)
+    assert cuts(model, 1.0, "", "")["0"].attributes["out_channels"] == channels
 
 
 @pytest.mark.parametrize(
     ("spec", "named"),
     [
-        (NetworkSpec("resnext50_32x4d", 8), "layer1.0.conv2"),
+        (of_timm("test_vit_relpos"), "blocks.0.attn.rel_pos"),
+        (of_timm("test_efficientnet_gn"), "backbone.bn1"),
+        (of_timm("test_mambaout"), "stages.0.blocks.0"),
+        (of_timm("test_vit", base_channels=32), "base_channels"),
         (NetworkSpec("no_such_model", 8), "no_such_model"),
         (NetworkSpec("resnet18d", 8, stem_stride=1), "stem_stride"),
         (NetworkSpec("resnet18", 8, args={"no_such_argument": 1}), "no_such_argument"),

@@ -27,10 +27,9 @@ def make_task(tmp_path):
         }  # fmt: skip
         return Task(
             changes.pop("train_set", TrainSet(images, labels, ["a", "b", "c", "d"])),
-            16,
             changes.pop("widths", (0.5, 1.0)),
             changes.pop("seed", 0),
-            NetworkSpec("resnet18", 8, 8, 2, {"layers": [1, 1, 1, 1]}),
+            NetworkSpec("resnet18", 8, 8, 2, {"layers": [1, 1, 1, 1]}, image_size=16),
             TrainingOptions(**options | changes),
             tmp_path / folder / "models",
             tmp_path / folder / "records",

@@ -37,7 +37,7 @@ def test_every_method_leaves_one_static_sub_model_a_width(make_task, method):
     pixels = torch.from_numpy(task.train_set.images.pixels[:5])
     for name, width in (("w050", 0.5), ("w100", 1.0)):
         model = submodel.load(task.models / f"{name}.safetensors")
-        assert (model.width, model.image_size, model.classes) == (width, 16, 4)
+        assert (model.width, model.spec.image_size, model.classes) == (width, 16, 4)
         embeddings = model.embed(pixels)
         assert embeddings.shape == (5, 8)
         torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(5))

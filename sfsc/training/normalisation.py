@@ -17,6 +17,7 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
     def __init__(self, norm: nn.BatchNorm2d):
         """Takes over the tensors of `norm` and, if it is timm's BatchNormAct2d, its activation."""
         super().__init__(norm.num_features, norm.eps, norm.momentum)
+        self.to(norm.weight)
         self.load_state_dict(norm.state_dict())
         with_activation = isinstance(norm, BatchNormAct2d)
         after = [norm.get_submodule("drop"), norm.get_submodule("act")] if with_activation else []

@@ -16,7 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import Figure, medians
 from sfsc.seeds import generator
-from sfsc.switchable.network import NetworkSpec, build
+from sfsc.switchable.backbone import NetworkSpec
+from sfsc.switchable.network import build
 from sfsc.training.aggregation import project
 from sfsc.training.objectives import SharedEvidence
 from sfsc.training.options import TrainingOptions

@@ -27,7 +27,8 @@ from sfsc.data.loader import Augment, MemoryBatches
 from sfsc.data.sets import FileImages
 from sfsc.files import replacing
 from sfsc.seeds import generator
-from sfsc.switchable.network import NetworkSpec, StaticNetwork, SwitchableNetwork, build
+from sfsc.switchable.backbone import NetworkSpec
+from sfsc.switchable.network import StaticNetwork, SwitchableNetwork, build
 from sfsc.training.aggregation import project
 from sfsc.training.objectives import SharedEvidence
 from sfsc.training.options import TrainingOptions

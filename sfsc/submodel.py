@@ -10,7 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sfsc.data.loader import Normalisation
 from sfsc.files import InputError
-from sfsc.switchable.network import NetworkSpec, StaticNetwork, build
+from sfsc.switchable.backbone import NetworkSpec
+from sfsc.switchable.network import StaticNetwork, build
 from sfsc.training import checkpoint
 
 _FORMAT_VERSION = 2

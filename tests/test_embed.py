@@ -12,7 +12,8 @@ from sfsc.data.sets import ArrayImages, GroundTruth, LabelRelevance, RetrievalSe
 from sfsc.embed import embed_set
 from sfsc.files import InputError
 from sfsc.submodel import SubModel
-from sfsc.switchable.network import NetworkSpec, build
+from sfsc.switchable.backbone import NetworkSpec
+from sfsc.switchable.network import build
 from sfsc.training import checkpoint
 
 SPEC = NetworkSpec("resnet18", 8, 8, 2, {"layers": [1, 1, 1, 1]}, image_size=16)

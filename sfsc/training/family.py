@@ -19,7 +19,8 @@ from sfsc.data.sets import TrainSet
 from sfsc.files import InputError, replacing
 from sfsc.seeds import derive
 from sfsc.submodel import SubModel
-from sfsc.switchable.network import NetworkSpec, SwitchableNetwork, build
+from sfsc.switchable.backbone import NetworkSpec
+from sfsc.switchable.network import SwitchableNetwork, build
 from sfsc.training.aggregation import Aggregation, total
 from sfsc.training.log import TrainingLog, write_logs
 from sfsc.training.loop import train

@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from sfsc.files import InputError
+from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.cut import cuts, leading
-from sfsc.switchable.network import NetworkSpec, build
+from sfsc.switchable.network import build
 
 WIDTHS = (0.25, 0.5, 0.75, 1.0)
 SMALL = NetworkSpec("resnet18", 16, 8, 1, {"layers": [1, 1, 1, 1]})

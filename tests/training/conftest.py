@@ -5,7 +5,7 @@ import pytest
 
 from sfsc.data.loader import Augment
 from sfsc.data.sets import ArrayImages, TrainSet
-from sfsc.switchable.network import NetworkSpec
+from sfsc.switchable.backbone import NetworkSpec
 from sfsc.training.family import Task
 from sfsc.training.options import TrainingOptions
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from sfsc.switchable.network import NetworkSpec, build
+from sfsc.switchable.backbone import NetworkSpec
+from sfsc.switchable.network import build
 from sfsc.training.gradients import Gradients
 from sfsc.training.processes import Processes
 

@@ -76,12 +76,18 @@ class SwitchableNetwork(nn.Module):
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that more than one sub-model uses: all but normalisation."""
-        private = set(map(id, self._parameters_of(self._norms)))
+        norms = [self.network.get_submodule(name) for name in self._norms]
+        private = {id(p) for norm in norms for p in norm.parameters()}
         return (p for p in self.parameters() if id(p) not in private)
 
     def bare_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that are no layer's: class token, positions, layer scales."""
-        return self._parameters_of(self._bare, recurse=False)
+        for name in self._bare:
+            module = self.network.get_submodule(name)
+            # The widths of several share them as the originals of parametrizations.
+            shared = getattr(module, "parametrizations", {})
+            for tensor in self._cuts[0][name].shapes:
+                yield shared[tensor].original if tensor in shared else getattr(module, tensor)
 
     def extract(self, index: int) -> StaticNetwork:
         """Sub-model `index` as plain torch and timm modules with its own, smaller tensors."""
@@ -94,10 +100,6 @@ class SwitchableNetwork(nn.Module):
     @property
     def _widest(self) -> int:
         return self.widths.index(max(self.widths))
-
-    def _parameters_of(self, names: list[str], recurse: bool = True) -> Iterator[nn.Parameter]:
-        for name in names:
-            yield from self.network.get_submodule(name).parameters(recurse)
 
 
 def build(spec: NetworkSpec, widths: Sequence[float], seed: int) -> SwitchableNetwork:

@@ -117,6 +117,16 @@ def test_a_sub_model_trains_what_it_uses_and_nothing_else(name):
         assert index == len(WIDTHS) - 1 or used < 0.9 * sum(g.numel() for g in shared.values())
 
 
+@pytest.mark.parametrize("widths", [(1.0,), WIDTHS])
+def test_tokens_positions_and_layer_scales_are_told_from_the_weights_of_layers(widths):
+    spec = of_timm("deit3_small_patch16_224", args={"depth": 1})
+    network = build(spec, widths, seed=0)
+    shapes = sorted(tuple(p.shape) for p in network.bare_parameters())
+    assert shapes == [(1, 1, 384), (1, 16, 384), (384,), (384,)]
+    own = {id(p) for p in network.parameters()}
+    assert all(id(p) in own for p in network.bare_parameters())
+
+
 def test_whole_heads_and_whole_groups_are_kept():
     transformer = build(of_timm("vit_small_patch16_224", args={"depth": 1}), WIDTHS, seed=0)
     for index, heads in enumerate([2, 3, 4, 6]):

@@ -233,6 +233,73 @@ def collect(file: Path, methods: tuple[str, ...], out: Path | None) -> None:
 
 
 @main.command()
+@click.argument("model", type=_PATH)
+@click.option("--format", "file_format", default="onnx", help="onnx (the default) or pt2.")
+@click.option("--out", type=_PATH, help="Default: MODEL with the format's ending.")
+def export(model: Path, file_format: str, out: Path | None) -> None:
+    """Write a sub-model to run without this suite, and beside it how to prepare its images.
+
+    MODEL is a w<width>.safetensors file. onnx is for ONNX Runtime and what else reads ONNX, pt2 is
+    torch.export's archive. Batches may have any size.
+    """
+    from sfsc import submodel
+    from sfsc.deploy.export import export as write
+
+    out = out or model.with_suffix(f".{file_format}")
+    click.echo(f"{out} and {write(submodel.load(model), out, file_format)}")
+
+
+@main.command()
+@click.argument("query", type=_PATH)
+@click.option("--query-model", type=_PATH, required=True, help="Embeds the queries.")
+@click.option("--gallery", type=_PATH, required=True, help="A folder of images.")
+@click.option("--gallery-model", type=_PATH, required=True, help="Embeds the gallery.")
+@click.option("--top", type=click.IntRange(min=1), default=5, help="Hits a query; default 5.")
+@click.option("--sheet", type=_PATH, help="Draw a contact sheet of the first 20 queries: a PNG.")
+def search(
+    query: Path, query_model: Path, gallery: Path, gallery_model: Path, top: int, sheet: Path | None
+) -> None:
+    """Find the images of a folder most like each query: one image, or a folder of them.
+
+    The two models are sub-models of one family, such as w025.safetensors for the queries and
+    w100.safetensors for the gallery.
+    """
+    from tabulate import tabulate
+
+    from sfsc.data.folder import loose_images
+    from sfsc.deploy import search as deployed
+
+    hits = deployed.search(
+        loose_images(query), query_model, loose_images(gallery), gallery_model, top
+    )
+    rows = [
+        (hits.queries.ids[place], rank, f"{score:.4f}", hits.gallery.ids[row])
+        for place in range(len(hits.rows))
+        for rank, (row, score) in enumerate(
+            zip(hits.rows[place], hits.scores[place], strict=True), 1
+        )
+    ]
+    click.echo(tabulate(rows, ["query", "rank", "cosine", "image"], disable_numparse=True))
+    if sheet:
+        title = f"queries by {query_model.stem}, gallery by {gallery_model.stem}"
+        deployed.draw_sheet(sheet, hits, title)
+
+
+@main.command()
+@_config
+def latency(file: Path) -> None:
+    """Measure how long each architecture of the cost list takes, exported as ONNX."""
+    import torch
+
+    from sfsc.report.latency import write_latency
+
+    profile = config.read(file)
+    threads = profile.get("threads", 1)
+    torch.set_num_threads(threads)
+    write_latency(config.results(profile), threads)
+
+
+@main.command()
 @_config
 def cost(file: Path) -> None:
     """List what each sub-model costs: parameters, multiply-adds, bytes, training time."""

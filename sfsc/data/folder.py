@@ -44,6 +44,21 @@ def retrieval_set(path: Path) -> RetrievalSet:
     return leave_one_out(split.images, split.labels)
 
 
+def loose_images(path: Path) -> FileImages:
+    """One image file, or all images below a folder, whatever its layout; ids are paths below it.
+
+    Raises InputError where there is none.
+    """
+    if path.is_dir():
+        paths = sorted(found for found in path.rglob("*") if _is_image(found.name))
+        if not paths:
+            raise InputError(f"{path}: has no images (.jpg, .jpeg, .png) in it or below")
+        return FileImages([found.relative_to(path).as_posix() for found in paths], paths)
+    if not path.exists():
+        raise InputError(f"{path}: no such image or folder")
+    return FileImages([path.name], [path])
+
+
 def _read(path: Path, split: str, on_bad_image: Literal["stop", "skip"]) -> TrainSet:
     if not path.exists():
         raise InputError(f"{path}: no such folder or archive")

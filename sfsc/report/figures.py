@@ -19,7 +19,7 @@ from sfsc.report.inputs import (
     REFERENCE,
     over_seeds,
     primary,
-    read_cost,
+    read_cost_and_latency,
     read_logs,
     read_metrics,
     shown_protocol,
@@ -30,12 +30,17 @@ from sfsc.report.style import RC, method_looks
 _DPI = 150
 _SMOOTHING = 0.05
 _UNCERTAIN_METHOD = "sfsc"
+# What accuracy is drawn against: a column and what the axis says.
+_PRICES = {
+    "cost-accuracy": ("multiply_adds", "multiply-adds for one image (millions, log scale)"),
+    "latency-accuracy": ("single_ms", "latency of one image in ONNX Runtime (ms, log scale)"),
+}
 
 
 def write_figures(results: Path, methods: Sequence[str], train_set_of: Mapping[str, str]) -> None:
     """Write figures/<name>.{png,pdf} below `results`, the same bytes for the same results.
 
-    `pairs-<dataset>` and `cost-accuracy` always; `training-conflict` and `training-uncertainty`
+    `pairs-<dataset>`, `cost-accuracy` and `latency-accuracy` always; `training-conflict` and `training-uncertainty`
     where a method's log holds their quantities. `train_set_of` names the training set of each
     evaluated dataset. Raises InputError for a missing or malformed input file, or a dataset
     without a training set.
@@ -51,8 +56,10 @@ def write_figures(results: Path, methods: Sequence[str], train_set_of: Mapping[s
     with matplotlib.rc_context(RC):
         for dataset, part in metrics.groupby("dataset", observed=True):
             _save(results / "figures" / f"pairs-{dataset}", _pairs(str(dataset), part))
-        figure = _cost_accuracy(metrics, _costs(results, metrics, train_set_of), methods)
-        _save(results / "figures" / "cost-accuracy", figure)
+        costs = _costs(results, metrics, train_set_of)
+        for name, (column, label) in _PRICES.items():
+            figure = _cost_accuracy(metrics, costs[column].dropna(), label, methods)
+            _save(results / "figures" / name, figure)
         if (logs["quantity"] == "conflict_share").any():
             _save(results / "figures" / "training-conflict", _conflict(logs, methods))
         uncertainty = logs[
@@ -105,23 +112,21 @@ def _pairs(dataset: str, metrics: pd.DataFrame) -> Figure:
     return figure
 
 
-def _costs(
-    results: Path, metrics: pd.DataFrame, train_set_of: Mapping[str, str]
-) -> "pd.Series[float]":
-    """Return multiply-adds in millions by (dataset, method, model)."""
-    cost = read_cost(results).drop_duplicates(["train_set", "method", "model"])
+def _costs(results: Path, metrics: pd.DataFrame, train_set_of: Mapping[str, str]) -> pd.DataFrame:
+    """Return multiply-adds in millions and latency in ms by (dataset, method, model)."""
+    cost = read_cost_and_latency(results).drop_duplicates(["train_set", "method", "model"])
     parts = []
     for dataset in metrics["dataset"].unique():
         if dataset not in train_set_of:
             raise InputError(f"{results / 'metrics.csv'}: {dataset} has no training set; name it")
         parts.append(cost[cost["train_set"] == train_set_of[dataset]].assign(dataset=dataset))
     index = ["dataset", "method", "model"]
-    costs: pd.Series[float] = pd.concat(parts).set_index(index)["multiply_adds"] / 1e6
-    return costs.dropna()
+    costs = pd.concat(parts).set_index(index)[["multiply_adds", "single_ms"]]
+    return costs.assign(multiply_adds=costs["multiply_adds"] / 1e6)
 
 
 def _cost_accuracy(
-    metrics: pd.DataFrame, costs: "pd.Series[float]", methods: Sequence[str]
+    metrics: pd.DataFrame, costs: "pd.Series[float]", label: str, methods: Sequence[str]
 ) -> Figure:
     same = metrics["query_model"] == metrics["gallery_model"]
     # One value a seed: a query model's mean over the galleries of the other widths.
@@ -149,9 +154,8 @@ def _cost_accuracy(
                         axes.axhline(mean.mean(), linestyle=":", color=looks[method].colour)
                     continue
                 keys = [(dataset, method, model) for model in line["query_model"]]
-                adds = costs.reindex(pd.MultiIndex.from_tuples(keys)).to_numpy()
                 axes.errorbar(
-                    adds,
+                    costs.reindex(pd.MultiIndex.from_tuples(keys)).to_numpy(),
                     mean,
                     yerr=std.fillna(0),
                     linestyle="--" if row else "-",
@@ -168,7 +172,7 @@ def _cost_accuracy(
         _cost_ticks(axes, costs[costs.index.get_level_values("dataset") == dataset])
     for axes, kind in zip(grid[:, 0], kinds, strict=True):
         axes.set_ylabel(kind)
-    figure.supxlabel("multiply-adds for one image (millions, log scale)", fontsize=9)
+    figure.supxlabel(label, fontsize=9)
     present = [method for method in looks if (metrics["method"] == method).any()]
     figure.legend(
         [
@@ -191,11 +195,10 @@ def _cost_accuracy(
 
 def _cost_ticks(axes: Axes, costs: "pd.Series[float]") -> None:
     axes.set_xscale("log")
-    ticks = costs.reset_index().drop_duplicates("multiply_adds").sort_values("multiply_adds")
-    axes.set_xticks(ticks["multiply_adds"])
+    ticks = costs.rename("cost").reset_index().drop_duplicates("cost").sort_values("cost")
+    axes.set_xticks(ticks["cost"])
     axes.set_xticklabels(
-        f"{model}\n{adds:.3g}"
-        for model, adds in zip(ticks["model"], ticks["multiply_adds"], strict=True)
+        f"{model}\n{cost:.3g}" for model, cost in zip(ticks["model"], ticks["cost"], strict=True)
     )
     axes.minorticks_off()
 

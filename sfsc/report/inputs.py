@@ -14,10 +14,17 @@ _PRIMARY_METRICS = ("mAP@100", "mAP")
 _PROTOCOLS = ("private", "public", "easy", "medium", "hard", "all")
 _SHOWN_FIRST = ("private", "medium", "all")
 
+ARCHITECTURE = ("train_set", "model", "width", "parameters", "multiply_adds")
+"""Columns of cost.csv; sub-models that share them are built alike, and so equally fast."""
+
+BATCH = 32
+"""Images of the batch whose latency is measured, beside a single image's."""
+
 _METRICS_KEY = ("dataset", "protocol", "metric", "method", "seed", "query_model", "gallery_model")
 _COMPATIBILITY_KEY = ("dataset", "protocol", "metric", "method", "seed", "measure")
 _COST_KEY = ("train_set", "method", "seed", "model")
 _COST_NUMBERS = ("parameters", "multiply_adds", "file_bytes", "train_seconds")
+_LATENCY_NUMBERS = ("single_ms", "batch_ms")
 _LOG_COLUMNS = ("step", "model", "quantity", "value")
 
 
@@ -48,6 +55,12 @@ def read_compatibility(results: Path) -> pd.DataFrame:
 def read_cost(results: Path) -> pd.DataFrame:
     """Read cost.csv: what each sub-model costs; `train_seconds` is its whole family's."""
     return _read(results / "cost.csv", _COST_KEY, _COST_NUMBERS)
+
+
+def read_cost_and_latency(results: Path) -> pd.DataFrame:
+    """Read cost.csv with the latencies of latency.csv, in ms; empty where none was measured."""
+    latency = _read(results / "latency.csv", ARCHITECTURE, _LATENCY_NUMBERS)
+    return read_cost(results).merge(latency, "left", on=list(ARCHITECTURE))
 
 
 def read_logs(results: Path, methods: Sequence[str]) -> pd.DataFrame:

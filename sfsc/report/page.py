@@ -65,10 +65,12 @@ def write_page(
         ),
         _section(
             "What accuracy costs",
-            "Each point is one width as the query model, by what it computes for one image. Above: "
+            "Each point is one width as the query model, by what it computes for one image, and by "
+            "the time that takes. Above: "
             "it searches a gallery of its own. Below: galleries that the other widths embedded, so "
             "a small query model is of use on a device even though the server holds another.",
             _figure(results, "cost-accuracy", "Accuracy against multiply-adds for each method"),
+            _figure(results, "latency-accuracy", "Accuracy against latency for each method"),
             _table(results, "cost"),
             _table(results, "training_time"),
         ),

@@ -8,8 +8,8 @@ from pathlib import Path
 from sfsc.files import InputError, replacing
 
 _RENDERED = [
-    "README.md", "metrics.csv", "compatibility.csv", "cost.csv", "provenance.json", "config.yaml",
-    "tables", "figures",
+    "README.md", "metrics.csv", "compatibility.csv", "cost.csv", "latency.csv", "provenance.json",
+    "config.yaml", "tables", "figures",
 ]  # fmt: skip
 _QUOTE = re.compile(r"(<!-- quote: (\S+) -->\n).*?(<!-- end quote -->)", re.DOTALL)
 

@@ -10,11 +10,13 @@ import pandas as pd
 from sfsc import config as profiles
 from sfsc.files import InputError, replacing
 from sfsc.report.inputs import (
+    ARCHITECTURE,
+    BATCH,
     REFERENCE,
     over_seeds,
     primary,
     read_compatibility,
-    read_cost,
+    read_cost_and_latency,
     read_metrics,
     read_per_query,
     spread,
@@ -227,7 +229,7 @@ def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
 
 def cost(results: Path, methods: Sequence[str]) -> list[Table]:
     """Tabulate what each sub-model costs, and how long training its family took."""
-    rows = read_cost(results)
+    rows = read_cost_and_latency(results)
     rows = rows[rows["method"].isin(methods)].dropna(subset=["parameters", "multiply_adds"])
     if rows.empty:
         raise InputError(f"{results / 'cost.csv'}: no row of {', '.join(methods)}; check methods")
@@ -249,8 +251,16 @@ _TABLES: dict[str, Callable[[Path, Sequence[str]], list[Table]]] = {
 def _sizes(rows: pd.DataFrame, methods: Sequence[str]) -> Table:
     everyone = rows.groupby("train_set")["method"].nunique()
     # Methods may build a width differently; those that agree share a row.
-    groups = rows.groupby(["train_set", "model", "width", "parameters", "multiply_adds"])
-    data = groups.agg(file_bytes=("file_bytes", "mean"), users=("method", "unique")).reset_index()
+    data = (
+        rows.groupby(list(ARCHITECTURE))
+        .agg(
+            file_bytes=("file_bytes", "mean"),
+            single_ms=("single_ms", "first"),
+            batch_ms=("batch_ms", "first"),
+            users=("method", "unique"),
+        )
+        .reset_index()
+    )
     data["methods"] = [
         "all"
         if len(users) == everyone[train_set]
@@ -266,15 +276,25 @@ def _sizes(rows: pd.DataFrame, methods: Sequence[str]) -> Table:
             "parameters": data["parameters"].map("{:,.0f}".format),
             "multiply-adds (millions)": (data["multiply_adds"] / 1e6).map("{:,.2f}".format),
             "file (kB)": (data["file_bytes"] / 1e3).map("{:,.1f}".format),
+            "one image (ms)": data["single_ms"].map(_milliseconds),
+            f"{BATCH} images (ms)": data["batch_ms"].map(_milliseconds),
         }
     )
     labels = 3
     if (data["methods"] == "all").all():
         cells, labels = cells.drop(columns="methods"), 2
-    caption = "What one sub-model costs: multiply-adds are for one image, 1 kB is 1000 bytes."
+    caption = (
+        "What one sub-model costs: multiply-adds are for one image, 1 kB is 1000 bytes. The times "
+        "are median latencies of the sub-model exported as ONNX, in ONNX Runtime, on as many CPU "
+        "threads as the profile gives a process."
+    )
     return Table(
         "cost", caption, data, [Block("", _blank_repeats(cells, ["training set"]), labels)]
     )
+
+
+def _milliseconds(latency: float) -> str:
+    return _ABSENT if pd.isna(latency) else f"{latency:,.2f}"
 
 
 def _training_time(times: pd.DataFrame, methods: Sequence[str]) -> Table:

@@ -12,7 +12,7 @@ from torch import Tensor
 from sfsc.data.loader import Batches
 from sfsc.files import InputError
 from sfsc.progress import progress
-from sfsc.seeds import generator
+from sfsc.seeds import derive, generator
 from sfsc.switchable.network import SwitchableNetwork
 from sfsc.training import checkpoint
 from sfsc.training.aggregation import Aggregation
@@ -98,6 +98,8 @@ def train(
         for step in range(done, steps):
             rates.append(_learning_rate(step, steps, options))
             images, labels = batches.batch(seed, step, processes.rank, processes.count)
+            # Dropout and stochastic depth draw from the global generators.
+            torch.manual_seed(derive(seed, "dropout", step, processes.rank))
             values.append(update(images, labels, rates[-1], generator(seed, "aggregation", step)))
             if (step + 1) % between_looks and step + 1 < steps:
                 continue

@@ -20,6 +20,8 @@ class TrainingOptions:
     """Decoupled, of weights; normalisation and biases have none."""
     warmup: float = 0.2
     """Share of the steps in which the rate rises."""
+    clip_norm: float | None = None
+    """Largest norm of the whole update's gradient; a longer one is shortened. For attention."""
     augment: Augment = field(default_factory=Augment)
     embedding_scale: float = 16.0
     """Length of the normalised embeddings that the classifiers see."""

@@ -100,6 +100,8 @@ class Step:
                 share, cosines = conflicts(gram.sum(dim=0))
                 values += [share[None], cosines]
         with self._part("optimiser"):
+            if options.clip_norm is not None:
+                nn.utils.clip_grad_norm_(self.modules.parameters(), options.clip_norm)
             self.optimiser.step()
         return torch.cat(values)
 

@@ -118,6 +118,13 @@ def _cost(methods: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "file_bytes", "train_seconds"])
 
 
+def _latency(cost: pd.DataFrame) -> pd.DataFrame:
+    architecture = ["train_set", "model", "width", "parameters", "multiply_adds"]
+    distinct = cost[architecture].drop_duplicates()
+    single = 0.1 + distinct["multiply_adds"] / 4e7
+    return distinct.assign(single_ms=single, batch_ms=20 * single)
+
+
 def _log(method: str, seed: int) -> pd.DataFrame:
     random = np.random.default_rng(seed)
     conflict = {"joint": 0.45, "sfsc-plain": 0.35, "sfsc": 0.2}.get(method, 0.25)
@@ -149,7 +156,9 @@ def write_results(
     metrics.to_csv(results / "metrics.csv", index=False)
     _per_query(metrics).to_parquet(results / "per_query.parquet", index=False)
     _compatibility(metrics).to_csv(results / "compatibility.csv", index=False)
-    _cost(methods, seeds).to_csv(results / "cost.csv", index=False)
+    cost = _cost(methods, seeds)
+    cost.to_csv(results / "cost.csv", index=False)
+    _latency(cost).to_csv(results / "latency.csv", index=False)
     for train_set, method, seed in product(["landmarks", "digits"], methods, seeds):
         if method == "joint" or method.startswith("sfsc"):
             path = results / "training" / train_set / method / f"seed{seed}" / "log.parquet"

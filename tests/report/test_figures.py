@@ -12,7 +12,13 @@ def test_figures_are_small_images_that_show_something(make_results):
     results = make_results(methods, [0, 1], ["gldv2-synthetic", "digits"])
     write_figures(results, methods, TRAIN_SET_OF)
     pairs = ["pairs-digits", "pairs-gldv2-synthetic"]
-    names = ["cost-accuracy", *pairs, "training-conflict", "training-uncertainty"]
+    names = [
+        "cost-accuracy",
+        "latency-accuracy",
+        *pairs,
+        "training-conflict",
+        "training-uncertainty",
+    ]
     assert [path.stem for path in sorted((results / "figures").glob("*.png"))] == names
     assert [path.stem for path in sorted((results / "figures").glob("*.pdf"))] == names
     for name in names:
@@ -35,7 +41,7 @@ def test_the_same_results_give_the_same_bytes(make_results):
         return {path.name: path.read_bytes() for path in (results / "figures").iterdir()}
 
     first = bytes_by_name()
-    assert len(first) == 2 * 4
+    assert len(first) == 2 * 5
     assert bytes_by_name() == first
 
 
@@ -43,7 +49,7 @@ def test_one_seed_without_logs(make_results):
     results = make_results(["independent", "bct"], [0], ["digits"])
     write_figures(results, METHODS, TRAIN_SET_OF)
     names = {path.stem for path in (results / "figures").iterdir()}
-    assert names == {"cost-accuracy", "pairs-digits"}
+    assert names == {"cost-accuracy", "latency-accuracy", "pairs-digits"}
 
 
 def test_refusals(make_results):

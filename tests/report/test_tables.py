@@ -193,6 +193,7 @@ def test_cost_merges_methods_that_agree(make_results):
     assert "methods" not in rows[0]
     assert rows[-1]["parameters"] == "1,208,000"
     assert rows[-1]["multiply-adds (millions)"] == "45.60"
+    assert (rows[-1]["one image (ms)"], rows[-1]["32 images (ms)"]) == ("1.24", "24.80")
 
     times = _markdown_rows(results / "tables/training_time.md")
     assert [(row["training set"], row["method"]) for row in times] == [
@@ -211,6 +212,9 @@ def test_cost_merges_methods_that_agree(make_results):
     write_tables(results, results / "tables", ["independent", "bct", "sfsc"], ["cost"])
     rows = _markdown_rows(results / "tables/cost.md")
     assert {row["methods"] for row in rows} == {"bct", "independent, sfsc"}
+    # Nobody measured what bct now has.
+    assert {row["one image (ms)"] for row in rows if row["methods"] == "bct"} == {"–"}
+    assert "–" not in {row["one image (ms)"] for row in rows if row["methods"] != "bct"}
     times = _markdown_rows(results / "tables/training_time.md")
     assert times[0]["training time (min)"] == "181.0 ± 1.4"
 

@@ -25,11 +25,12 @@ def make_task(tmp_path):
             "epochs": 2, "batch_size": 8, "learning_rate": 0.01, "warmup": 0.3,
             "augment": Augment(flip=True, shift=0.1, light=0.1),
         }  # fmt: skip
+        args = {"layers": [1, 1, 1, 1], **changes.pop("args", {})}
         return Task(
             changes.pop("train_set", TrainSet(images, labels, ["a", "b", "c", "d"])),
             changes.pop("widths", (0.5, 1.0)),
             changes.pop("seed", 0),
-            NetworkSpec("resnet18", 8, 8, 2, {"layers": [1, 1, 1, 1]}, image_size=16),
+            NetworkSpec("resnet18", 8, 8, 2, args, image_size=16),
             TrainingOptions(**options | changes),
             tmp_path / folder / "models",
             tmp_path / folder / "records",

@@ -71,14 +71,19 @@ def test_the_same_seed_gives_the_same_bytes(make_task, method):
     assert model_bytes(first) != model_bytes(other)
 
 
-@pytest.mark.parametrize("method", ["sfsc", "bct"])
+@pytest.mark.parametrize(
+    ("method", "args"), [("sfsc", {}), ("bct", {}), ("sfsc", {"drop_path_rate": 0.5})]
+)
 @pytest.mark.parametrize("stop", [1, 7, 11])
-def test_a_run_that_was_cut_off_ends_with_the_same_bytes(make_task, monkeypatch, method, stop):
-    undisturbed = make_task("a")
+def test_a_run_that_was_cut_off_ends_with_the_same_bytes(
+    make_task, monkeypatch, method, args, stop
+):
+    undisturbed = make_task("a", args=args)
     train_family(undisturbed, find_recipe(method))
 
     # Every step is saved, and the run breaks off after `stop` of them.
-    broken = make_task("b", checkpoint_seconds=1e-9)
+    broken = make_task("b", checkpoint_seconds=1e-9, args=args)
+    torch.manual_seed(stop)  # what else happened in the process does not matter
     original, calls = loop._learning_rate, 0
 
     def breaking(*arguments):
@@ -99,6 +104,32 @@ def test_a_run_that_was_cut_off_ends_with_the_same_bytes(make_task, monkeypatch,
     logs = [pd.read_parquet(t.records / "log.parquet")[columns] for t in (undisturbed, broken)]
     logs = [log[log["quantity"] != "images_per_second"].reset_index(drop=True) for log in logs]
     pd.testing.assert_frame_equal(*logs)
+
+
+def test_a_clipped_update_is_the_shortened_gradient(make_task, monkeypatch):
+    """What reaches the optimiser points where it did, and is as long as asked."""
+    seen = {}
+
+    def look(name):
+        original = torch.optim.AdamW.step
+
+        def step(self, *arguments):
+            gradients = [p.grad.flatten() for g in self.param_groups for p in g["params"]]
+            seen.setdefault(name, torch.cat(gradients).clone())
+            return original(self, *arguments)
+
+        return step
+
+    for name, norm in (("free", None), ("clipped", 0.01), ("loose", 1e6)):
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.optim.AdamW, "step", look(name))
+            train_family(make_task(name, epochs=1, clip_norm=norm), RECIPES["sfsc"])
+    torch.testing.assert_close(seen["loose"], seen["free"])
+    assert seen["free"].norm() > 0.1
+    torch.testing.assert_close(seen["clipped"].norm(), torch.tensor(0.01), rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        torch.cosine_similarity(seen["clipped"], seen["free"], dim=0), torch.tensor(1.0)
+    )
 
 
 def test_a_checkpoint_of_other_settings_is_not_resumed(make_task):

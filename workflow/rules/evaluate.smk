@@ -35,6 +35,21 @@ rule collect:
         "(sfsc collect --config {CONFIG} && sfsc cost --config {CONFIG}) 2> {log}"
 
 
+# Waits for all cores: what runs beside it would be measured with it.
+rule latency:
+    input:
+        f"{RESULTS}/cost.csv",
+    output:
+        f"{RESULTS}/latency.csv",
+    threads: workflow.cores
+    log:
+        f"{RESULTS}/logs/latency.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/latency.tsv"
+    shell:
+        "sfsc latency --config {CONFIG} 2> {log}"
+
+
 ABLATION = profiles.ablation(config["methods"])
 
 

@@ -7,7 +7,10 @@ def rendered(name):
 
 rule tables_of_all_methods:
     input:
-        multiext(f"{RESULTS}/", "metrics.csv", "per_query.parquet", "compatibility.csv", "cost.csv"),
+        multiext(
+            f"{RESULTS}/",
+            "metrics.csv", "per_query.parquet", "compatibility.csv", "cost.csv", "latency.csv",
+        ),
     output:
         rendered("main"),
         rendered("pairs"),
@@ -41,7 +44,7 @@ rule ablation_table:
 
 rule figures:
     input:
-        multiext(f"{RESULTS}/", "metrics.csv", "compatibility.csv", "cost.csv"),
+        multiext(f"{RESULTS}/", "metrics.csv", "compatibility.csv", "cost.csv", "latency.csv"),
     output:
         directory(f"{RESULTS}/figures"),
     params:

@@ -1,0 +1,56 @@
+"""How long each sub-model takes on this machine, exported as ONNX."""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+
+from sfsc import layout, submodel
+from sfsc.deploy.export import INPUT, OUTPUT, export
+from sfsc.files import replacing
+from sfsc.progress import progress
+from sfsc.report.inputs import ARCHITECTURE, BATCH, read_cost
+
+_WARM_UP = 3
+_SECONDS = 0.5
+
+
+def write_latency(results: Path, threads: int) -> None:
+    """Write latency.csv: of each architecture in cost.csv, as ONNX, on `threads` CPU threads.
+
+    `single_ms` is the median latency of one image and `batch_ms` that of a batch of 32, in
+    milliseconds. Times what ONNX Runtime does, without the preparation of images.
+    """
+    rows = read_cost(results).drop_duplicates(list(ARCHITECTURE))
+    measured = []
+    with tempfile.TemporaryDirectory() as folder:
+        for row in progress(rows.to_dict("records"), "latency", "model"):
+            family = layout.models(results, row["train_set"], row["method"], row["seed"])
+            model = submodel.load(family / f"{row['model']}.safetensors")
+            path = Path(folder, "model.onnx")
+            export(model, path, "onnx")
+            size = model.spec.image_size
+            times = [latency_ms(path, batch, size, threads) for batch in (1, BATCH)]
+            measured.append([row[name] for name in ARCHITECTURE] + times)
+    with replacing(results / "latency.csv") as beside:
+        frame = pd.DataFrame(measured, columns=[*ARCHITECTURE, "single_ms", "batch_ms"])
+        frame.to_csv(beside, index=False, lineterminator="\n")
+
+
+def latency_ms(path: Path, batch: int, size: int, threads: int) -> float:
+    """The median time, in ms, in which ONNX Runtime embeds a batch of (3, size, size) images."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(0)
+    images = random.standard_normal((batch, 3, size, size), np.float32)
+    times: list[float] = []
+    while len(times) < _WARM_UP + 1 or sum(times[_WARM_UP:]) < _SECONDS:
+        start = time.perf_counter()
+        session.run([OUTPUT], {INPUT: images})
+        times.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(times[_WARM_UP:])

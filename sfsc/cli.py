@@ -66,6 +66,32 @@ def generate(file: Path) -> None:
 
 @main.command()
 @_config
+def plan(file: Path) -> None:
+    """Say what a profile has yet to fetch, and the disk that takes; fetches nothing."""
+    from sfsc.fetch.plan import plan as describe
+
+    click.echo(describe(config.read(file)) or "There is nothing to fetch.")
+
+
+@main.command()
+@_config
+@click.argument("name")
+def fetch(file: Path, name: str) -> None:
+    """Fetch one file of a profile's data sets, such as gldv2/train/images_000.tar."""
+    from sfsc.fetch.fetch import at_mirror
+    from sfsc.fetch.fetch import fetch as get
+    from sfsc.fetch.plan import needed
+
+    profile = config.read(file)
+    found = {item.name: item for item in needed(profile)}
+    if name not in found:
+        raise InputError(f"{file}: {name} is no file of its sets below fetch.path")
+    options = profile["fetch"]
+    get(at_mirror(found[name], options.get("mirror")), Path(options["path"]))
+
+
+@main.command()
+@_config
 @click.option("--train-set", required=True, help="A name of train_sets.")
 @_method
 @_seed

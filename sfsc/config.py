@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from sfsc.fetch.catalogue import SET_NAMES
 from sfsc.files import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,6 +67,15 @@ def is_generated(config: Config, entry: Mapping[str, Any]) -> bool:
         "path" in entry
         and "synthetic" in config
         and data_path(entry).is_relative_to(config["synthetic"]["path"])
+    )
+
+
+def is_fetched(config: Config, entry: Mapping[str, Any]) -> bool:
+    """Whether the workflow fetches the data of a set."""
+    return (
+        "path" in entry
+        and "fetch" in config
+        and data_path(entry).is_relative_to(config["fetch"]["path"])
     )
 
 
@@ -137,7 +147,14 @@ def _inconsistencies(config: Config) -> Iterator[str]:
             )
     for section in ("train_sets", "eval_sets"):
         for name, entry in config[section].items():
-            if "path" in entry and not is_generated(config, entry):
+            if is_fetched(config, entry):
+                path = data_path(entry).relative_to(config["fetch"]["path"])
+                if str(path) not in SET_NAMES:
+                    yield (
+                        f"{section}.{name}.path: {path} below fetch.path is no set that can be"
+                        f" fetched; choose from {', '.join(SET_NAMES)}"
+                    )
+            elif "path" in entry and not is_generated(config, entry):
                 path = data_path(entry)
                 unset = re.search(r"\$\{?(\w+)", str(path))
                 if unset:

@@ -1,11 +1,7 @@
 """Image folders in the layout {train,test}/<class>/*.jpg, on disk or in a tar of small images."""
 
-import gzip
 import io
 import logging
-import lzma
-import tarfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -13,17 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sfsc.archives import files_in
 from sfsc.data.labels import leave_one_out
 from sfsc.data.sets import ArrayImages, FileImages, Images, RetrievalSet, TrainSet
 from sfsc.files import InputError
-from sfsc.progress import progress
 
 _log = logging.getLogger(__name__)
 
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 _LARGEST_SIDE = 64
-_BUFFER = 1 << 20
-_END = bytes(2 * tarfile.BLOCKSIZE)
 
 
 def train_set(path: Path, on_bad_image: Literal["stop", "skip"] = "stop") -> TrainSet:
@@ -50,7 +44,7 @@ def loose_images(path: Path) -> FileImages:
     Raises InputError where there is none.
     """
     if path.is_dir():
-        paths = sorted(found for found in path.rglob("*") if _is_image(found.name))
+        paths = sorted(found for found in path.rglob("*") if is_image(found.name))
         if not paths:
             raise InputError(f"{path}: has no images (.jpg, .jpeg, .png) in it or below")
         return FileImages([found.relative_to(path).as_posix() for found in paths], paths)
@@ -75,13 +69,14 @@ def _read(path: Path, split: str, on_bad_image: Literal["stop", "skip"]) -> Trai
     return TrainSet(images, labels, classes.tolist())
 
 
-def _is_image(name: str) -> bool:
+def is_image(name: str) -> bool:
+    """Whether a file of that name is an image: .jpg, .jpeg or .png, and not hidden."""
     # macOS puts a hidden ._<name>, which is no image, beside each file that it archives.
     return PurePosixPath(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
 
 
 def _from_folder(root: Path, split: str) -> FileImages:
-    paths = sorted(path for path in (root / split).glob("*/*") if _is_image(path.name))
+    paths = sorted(path for path in (root / split).glob("*/*") if is_image(path.name))
     return FileImages([path.relative_to(root).as_posix() for path in paths], paths)
 
 
@@ -90,38 +85,28 @@ def _from_archive(path: Path, split: str, on_bad_image: Literal["stop", "skip"])
     found: dict[str, NDArray[np.uint8]] = {}
     size: tuple[int, int] | None = None
     skipped = 0
-    try:
-        with (
-            _decompressed(path) as file,
-            tarfile.open(fileobj=file, mode="r|", bufsize=_BUFFER) as archive,
-            progress(archive, f"{path.name}: {split}", "file") as bar,
-        ):
-            for member in bar:
-                item = _item(path, member, split)
-                content = archive.extractfile(member) if item else None
-                if item is None or content is None:
-                    continue
-                if item in found:
-                    raise InputError(f"{path}: holds {item} twice; keep one of them")
-                encoded = io.BytesIO(content.read())
-                try:
-                    with Image.open(encoded) as image:
-                        if max(image.size) > _LARGEST_SIDE or image.size != (size or image.size):
-                            raise InputError(
-                                f"{path}: {member.name} is {image.width}x{image.height} pixels; an"
-                                f" archive is read only if all images have one size of at most"
-                                f" {_LARGEST_SIDE} a side: extract it and give the folder"
-                            )
-                        found[item] = np.asarray(image.convert("RGB"))
-                        size = image.size
-                except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                    if on_bad_image == "stop":
+    with files_in(path, f"{path.name}: {split}") as files:
+        for name, content in files:
+            item = _item(name, split)
+            if item is None:
+                continue
+            if item in found:
+                raise InputError(f"{path}: holds {item} twice; keep one of them")
+            encoded = io.BytesIO(content.read())
+            try:
+                with Image.open(encoded) as image:
+                    if max(image.size) > _LARGEST_SIDE or image.size != (size or image.size):
                         raise InputError(
-                            f"{path}: {member.name} cannot be decoded: {error}"
-                        ) from None
-                    skipped += 1
-    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise InputError(f"{path}: is not a readable archive: {error}") from None
+                            f"{path}: {name} is {image.width}x{image.height} pixels; an"
+                            f" archive is read only if all images have one size of at most"
+                            f" {_LARGEST_SIDE} a side: extract it and give the folder"
+                        )
+                    found[item] = np.asarray(image.convert("RGB"))
+                    size = image.size
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                if on_bad_image == "stop":
+                    raise InputError(f"{path}: {name} cannot be decoded: {error}") from None
+                skipped += 1
     if skipped:
         _log.warning("%s: left out %d images that cannot be decoded", path, skipped)
     ids = sorted(found, key=lambda item: PurePosixPath(item).parts)
@@ -129,30 +114,9 @@ def _from_archive(path: Path, split: str, on_bad_image: Literal["stop", "skip"])
     return ArrayImages(ids, pixels)
 
 
-def _decompressed(path: Path) -> io.BufferedIOBase:
-    # tarfile takes an archive that was cut short for one that ends there: have the decompressor,
-    # or the two blocks of zeros that close every archive, tell them apart.
-    if path.name.endswith(".tar.xz"):
-        return lzma.open(path)
-    if path.name.endswith(".tar.gz"):
-        return gzip.open(path)
-    if path.name.endswith(".tar"):
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - len(_END)))
-            if file.read() != _END:
-                raise InputError(f"{path}: is no tar archive or was cut short; copy it again")
-        return path.open("rb")
-    raise InputError(f"{path}: is neither a folder nor a .tar, .tar.gz or .tar.xz archive")
-
-
-def _item(path: Path, member: tarfile.TarInfo, split: str) -> str | None:
-    """The id of a member that is an image of the split, whatever folders lead to the split."""
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts:
-        raise InputError(f"{path}: {member.name} leads out of the archive; make it anew without")
-    if not (member.isfile() or member.isdir()):
-        raise InputError(f"{path}: {member.name} is a link or a device; archive the file itself")
+def _item(name: PurePosixPath, split: str) -> str | None:
+    """The id of a file that is an image of the split, whatever folders lead to the split."""
     parts = name.parts[-3:]
-    if member.isdir() or len(parts) < 3 or parts[0] != split or not _is_image(name.name):
+    if len(parts) < 3 or parts[0] != split or not is_image(name.name):
         return None
     return "/".join(parts)

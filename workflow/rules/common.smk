@@ -1,11 +1,15 @@
 """Names that the rules share. The configuration is checked here, before anything runs."""
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import yaml
 
 from sfsc import config as profiles
+from sfsc.fetch.fetch import done_marker
+from sfsc.fetch.plan import needed, needed_by, plan
 from sfsc.files import InputError, replacing
 
 try:
@@ -13,6 +17,7 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+FETCHED = Path(config.get("fetch", {}).get("path", ""))
 RESULTS = str(profiles.results(config))
 MODELS = profiles.model_names(config)
 TRAIN_SET_OF = profiles.train_set_of(config)
@@ -41,6 +46,8 @@ def canonical(section):
 
 def data_files(entry):
     """The files of a set's data whose change makes its jobs run again."""
+    if profiles.is_fetched(config, entry):
+        return [done_marker(FETCHED, item.name) for item in needed_by(config, entry)]
     if profiles.is_generated(config, entry):
         return SYNTHETIC_FILES
     path = profiles.data_path(entry) if "path" in entry else None

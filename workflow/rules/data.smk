@@ -1,4 +1,4 @@
-"""Generate the synthetic landmarks, for profiles that have them."""
+"""Get the data of profiles that name some: synthetic landmarks, and public sets to fetch."""
 
 SYNTHETIC_FILES = []
 
@@ -19,3 +19,22 @@ if "synthetic" in config:
             f"{RESULTS}/benchmarks/generate/synthetic.tsv"
         shell:
             "sfsc generate --config {CONFIG} 2> {log}"
+
+
+if "fetch" in config:
+    if workflow.is_main_process:
+        try:
+            print(plan(config), file=sys.stderr)
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
+
+    # One job a file; a marker says that its images are in place.
+    rule fetch:
+        output:
+            done_marker(FETCHED, "{item}"),
+        log:
+            f"{RESULTS}/logs/fetch/{{item}}.log",
+        wildcard_constraints:
+            item="|".join(re.escape(item.name) for item in needed(config)),
+        shell:
+            "sfsc fetch --config {CONFIG} {wildcards.item} 2> {log}"

@@ -1,0 +1,1 @@
+"""The files of the public data sets: what there is, downloading, checking and unpacking it."""

@@ -1,0 +1,84 @@
+"""What a profile still has to fetch, and whether the disk has room for it."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from sfsc.config import Config, data_path, is_fetched
+from sfsc.fetch.catalogue import Item, items
+from sfsc.fetch.fetch import done_marker
+from sfsc.files import InputError
+
+_GB = 10**9
+
+
+def needed(config: Config) -> list[Item]:
+    """What the profile's fetched sets consist of, each once, in a fixed order."""
+    found = [
+        item
+        for section in ("train_sets", "eval_sets")
+        for entry in config[section].values()
+        for item in needed_by(config, entry)
+    ]
+    return list({item.name: item for item in found}.values())
+
+
+def needed_by(config: Config, entry: Mapping[str, Any]) -> list[Item]:
+    """What one entry of `train_sets` or `eval_sets` needs; nothing where its data is at hand."""
+    if not is_fetched(config, entry):
+        return []
+    archives = config["fetch"].get("archives", {})
+    # Only entries of eval_sets name the training set of their models.
+    role: Literal["train", "eval"] = "eval" if "train_set" in entry else "train"
+    return items(data_path(entry).name, role, archives)
+
+
+def plan(config: Config) -> str:
+    """A table of what is to be fetched and the disk that takes; empty where all is in place.
+
+    Raises InputError where the disk has too little room.
+    """
+    if "fetch" not in config:
+        return ""
+    root = Path(config["fetch"]["path"])
+    missing = [item for item in needed(config) if not done_marker(root, item.name).exists()]
+    if not missing:
+        return ""
+    source = config["fetch"].get("mirror", "the data sets' own sites")
+    need, free = _need(missing), _free(root)
+    lines = [
+        f"To be fetched from {source} to {root}, by what the sites say:",
+        _table(missing),
+        f"Disk: {need / _GB:,.1f} GB, archives in work included; {free / _GB:,.1f} GB are free.",
+    ]
+    if need > free:
+        raise InputError(
+            f"fetch.path: {root} has {free / _GB:,.1f} GB free, and this profile fetches"
+            f" {need / _GB:,.1f} GB; choose a larger disk or fewer sets"
+        )
+    return "\n".join(lines)
+
+
+def _table(missing: list[Item]) -> str:
+    rows = [{"set": _part(item), "files": 1, "GB": item.bytes / _GB} for item in missing]
+    grouped = pd.DataFrame(rows).groupby("set", sort=False).sum().reset_index()
+    return grouped.to_markdown(index=False, floatfmt=",.1f")
+
+
+def _part(item: Item) -> str:
+    return item.images_to or (item.kept_as or item.name).split("/")[0]
+
+
+def _need(missing: list[Item]) -> int:
+    """Of all that stays, and of the archives that are unpacked at the same time."""
+    archives = sorted((item.bytes for item in missing if item.images_to), reverse=True)
+    return sum(item.bytes for item in missing) + sum(archives[: os.cpu_count()])
+
+
+def _free(root: Path) -> int:
+    there = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free

@@ -1,0 +1,120 @@
+"""One file from an address to the disk, by libcurl: resumed, tried again, whole or not there."""
+
+import hashlib
+import logging
+import time
+from pathlib import Path
+
+import certifi
+import pycurl
+
+from sfsc.files import InputError
+from sfsc.progress import progress
+
+_log = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+_STALLED_SECONDS = 60
+_PAUSE_SECONDS = 1.0
+
+# What another attempt cannot mend. Servers that are busy answer 408, 429 or 5xx.
+_FINAL_ERRORS = (
+    pycurl.E_UNSUPPORTED_PROTOCOL,
+    pycurl.E_URL_MALFORMAT,
+    pycurl.E_FILE_COULDNT_READ_FILE,
+    pycurl.E_FILESIZE_EXCEEDED,
+    pycurl.E_WRITE_ERROR,
+)
+
+
+def download(url: str, path: Path, most_bytes: int, pause: float = _PAUSE_SECONDS) -> None:
+    """Fetch `url` (http, https or file) to `path`, which is there only when it is whole.
+
+    What an earlier call got is kept beside it, in <name>.part, and continued. A failure that may
+    pass is tried again, five times in all, after pauses of 1, 2, 4 and 8 times `pause` seconds.
+    Raises InputError for one that does not, and for more than `most_bytes`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    for attempt in range(ATTEMPTS):
+        try:
+            _attempt(url, part, most_bytes)
+            part.replace(path)
+            return
+        except _FailedError as error:
+            if error.final or attempt + 1 == ATTEMPTS:
+                raise InputError(f"{url}: {error}; {error.advice}") from None
+            _log.warning("%s: %s; trying again", url, error)
+            time.sleep(pause * 2**attempt)
+
+
+def md5_of(path: Path) -> str:
+    """The MD5 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+class _FailedError(Exception):
+    def __init__(self, reason: str, final: bool, advice: str = "try again later"):
+        super().__init__(reason)
+        self.final, self.advice = final, advice
+
+
+def _attempt(url: str, part: Path, most_bytes: int) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    curl = pycurl.Curl()
+    with part.open("ab") as file, progress(None, part.stem, "B", done=have) as bar:
+
+        def moved(total: int, got: int, _upload: int, _uploaded: int) -> int:
+            bar.total = have + total or None
+            bar.update(have + got - bar.n)
+            # The server need not say how much it will send.
+            return int(have + got > most_bytes)
+
+        curl.setopt(pycurl.URL, url)
+        curl.setopt(pycurl.CAINFO, certifi.where())
+        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS | pycurl.PROTO_FILE)
+        curl.setopt(pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        curl.setopt(pycurl.FOLLOWLOCATION, True)
+        curl.setopt(pycurl.MAXREDIRS, 5)
+        curl.setopt(pycurl.FAILONERROR, True)
+        curl.setopt(pycurl.CONNECTTIMEOUT, _STALLED_SECONDS)
+        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
+        curl.setopt(pycurl.LOW_SPEED_TIME, _STALLED_SECONDS)
+        curl.setopt(pycurl.RESUME_FROM_LARGE, have)
+        curl.setopt(pycurl.WRITEDATA, file)
+        curl.setopt(pycurl.NOPROGRESS, False)
+        curl.setopt(pycurl.XFERINFOFUNCTION, moved)
+        code, reason = pycurl.E_OK, ""
+        try:
+            curl.perform()
+        except pycurl.error as error:
+            code, reason = error.args
+        status = curl.getinfo(pycurl.RESPONSE_CODE)
+        curl.close()
+    # libcurl takes "no such range" for "it is all there", also where the part has more.
+    if code == pycurl.E_OK and status != 416:
+        return
+    failure = _failure(code, reason, status, most_bytes)
+    # The server has no ranges, or fewer bytes than were kept: from the start, then.
+    no_ranges = code in (pycurl.E_RANGE_ERROR, pycurl.E_BAD_DOWNLOAD_RESUME) or status == 416
+    if no_ranges or failure.final:
+        part.unlink()
+    raise failure
+
+
+def _failure(code: int, reason: str, status: int, most_bytes: int) -> _FailedError:
+    if code == pycurl.E_ABORTED_BY_CALLBACK:
+        return _FailedError(
+            f"sends more than {most_bytes:,} bytes, more than such a file has", True,
+            "check the address, or fetch.mirror",
+        )  # fmt: skip
+    if code == pycurl.E_HTTP_RETURNED_ERROR or status == 416:
+        passing = status in (408, 416, 429) or status >= 500
+        return _FailedError(
+            f"the server answers {status}", not passing,
+            "try again later" if passing else "check the address, or set fetch.mirror to a copy",
+        )  # fmt: skip
+    if code in _FINAL_ERRORS:
+        return _FailedError(reason, True, "check the address, or fetch.mirror")
+    return _FailedError(reason, False)

@@ -1,0 +1,104 @@
+"""From an empty folder to tables through the fetch rules, from a local site of small archives."""
+
+import pickle
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from local_site import Site, put, tar_of
+from test_workflow import TINY, snakemake
+
+from sfsc.data.synthetic import SyntheticOptions, generate
+from sfsc.fetch.catalogue import items
+
+ARCHIVES = {"train": 3, "index": 2, "test": 1}
+OXFORD = "roxford5k"
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Synthetic landmarks as the generator leaves them: what the site offers in archives."""
+    folder = tmp_path_factory.mktemp("drawn")
+    options = dict(yaml.safe_load(TINY.read_text())["synthetic"])
+    options.pop("path")
+    generate(folder, SyntheticOptions(**options))
+    return folder
+
+
+def offer(site: Path, drawn: Path) -> None:
+    for role in ("train", "eval"):
+        for item in items("gldv2", role, ARCHIVES):
+            if item.kept_as:
+                put(site, item, (drawn / item.kept_as).read_bytes())
+                continue
+            part, number = item.images_to.split("/")[1], int(item.name[-7:-4])
+            images = sorted((drawn / "gldv2" / part).rglob("*.jpg"))[number :: ARCHIVES[part]]
+            names = [image.relative_to(drawn / "gldv2" / part).as_posix() for image in images]
+            contents = [image.read_bytes() for image in images]
+            put(site, item, tar_of(dict(zip(names, contents, strict=True))))
+    truth, photographs = items(OXFORD, "eval", {})
+    put(site, truth, (drawn / "rsynthetic/gnd_rsynthetic.pkl").read_bytes())
+    images = sorted((drawn / "rsynthetic/jpg").iterdir())
+    inside = {f"oxbuild_images/{image.name}": image.read_bytes() for image in images}
+    put(site, photographs, tar_of(inside, "gz"))
+
+
+def profile(path: Path, root: str, **fetch) -> Path:
+    config = yaml.safe_load(TINY.read_text()) | {"methods": ["chance", "sfsc-plain"]}
+    del config["synthetic"]
+    landmarks = {"kind": "gldv2", "path": f"{root}/gldv2"}
+    oxford = {"kind": "revisited", "path": f"{root}/{OXFORD}", "name": OXFORD}
+    config["train_sets"] = {"landmarks": landmarks | {"image_size": 32}}
+    config["eval_sets"] = {
+        "gldv2": landmarks | {"train_set": "landmarks"},
+        OXFORD: oxford | {"train_set": "landmarks"},
+    }
+    if fetch:
+        config["fetch"] = {"path": root, **fetch}
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def test_from_nothing_to_the_tables_of_data_at_hand(drawn, tmp_path):
+    """Servers that break in the middle included; nothing is fetched twice, nothing is left over."""
+    (tmp_path / "site").mkdir()
+    site = Site(tmp_path / "site")
+    offer(site.folder, drawn)
+    site.faults["gldv2/train/images_001.tar"] = ["cut", 503]
+    config = profile(tmp_path / "a.yaml", "data/real", mirror=site.url, archives=ARCHIVES)
+    run = snakemake(tmp_path / "a", "results/tiny/metrics.csv", config=config)
+    assert run.returncode == 0, run.stderr[-5000:]
+    assert "To be fetched from http://127.0.0.1" in run.stderr
+    again = snakemake(tmp_path / "a", "results/tiny/metrics.csv", config=config)
+    site.close()
+    assert "Nothing to be done" in again.stdout + again.stderr
+    assert "To be fetched" not in again.stderr
+    # Once each; the broken one a second time, for its second half.
+    assert site.requests.pop("gldv2/train/images_001.tar") == 2
+    assert set(site.requests.values()) == {1}
+    assert not [path for path in (tmp_path / "a/data/real/.fetching").rglob("*") if path.is_file()]
+
+    (tmp_path / "hand").mkdir()
+    (tmp_path / "hand/gldv2").symlink_to(drawn / "gldv2")
+    (tmp_path / "hand" / OXFORD).mkdir()
+    (tmp_path / "hand" / OXFORD / "jpg").symlink_to(drawn / "rsynthetic/jpg")
+    truth = pickle.loads((drawn / "rsynthetic/gnd_rsynthetic.pkl").read_bytes())  # noqa: S301
+    (tmp_path / "hand" / OXFORD / f"gnd_{OXFORD}.pkl").write_bytes(pickle.dumps(truth))
+    config = profile(tmp_path / "b.yaml", str(tmp_path / "hand"))
+    run = snakemake(tmp_path / "b", "results/tiny/metrics.csv", config=config)
+    assert run.returncode == 0, run.stderr[-5000:]
+    fetched, at_hand = (pd.read_csv(tmp_path / x / "results/tiny/metrics.csv") for x in "ab")
+    pd.testing.assert_frame_equal(fetched, at_hand)
+
+
+def test_a_file_that_cannot_be_had_is_named_and_stops_the_workflow(drawn, tmp_path):
+    offer(tmp_path / "site", drawn)
+    (tmp_path / "site/gldv2/train/images_002.tar").unlink()
+    mirror = str(tmp_path / "site")
+    config = profile(tmp_path / "a.yaml", "data/real", mirror=mirror, archives=ARCHIVES)
+    run = snakemake(tmp_path / "a", "results/tiny/metrics.csv", config=config)
+    assert run.returncode != 0
+    log = tmp_path / "a/results/tiny/logs/fetch/gldv2/train/images_002.tar.log"
+    assert "images_002.tar" in log.read_text()
+    assert not list((tmp_path / "a").rglob("metrics.csv"))

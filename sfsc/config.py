@@ -58,7 +58,12 @@ def settings(config: Config, train_set: str) -> dict[str, Any]:
 
 def data_path(entry: Mapping[str, Any]) -> Path:
     """The `path` of a set's entry, environment variables filled in."""
-    return Path(os.path.expandvars(entry["path"]))
+    return expanded(entry["path"])
+
+
+def expanded(path: str) -> Path:
+    """A path of a configuration, environment variables filled in."""
+    return Path(os.path.expandvars(path))
 
 
 def is_generated(config: Config, entry: Mapping[str, Any]) -> bool:
@@ -70,13 +75,14 @@ def is_generated(config: Config, entry: Mapping[str, Any]) -> bool:
     )
 
 
-def is_fetched(config: Config, entry: Mapping[str, Any]) -> bool:
-    """Whether the workflow fetches the data of a set."""
-    return (
-        "path" in entry
-        and "fetch" in config
-        and data_path(entry).is_relative_to(config["fetch"]["path"])
-    )
+def is_fetched(config: Config, path: Path) -> bool:
+    """Whether the workflow fetches what is at `path`."""
+    return "fetch" in config and path.is_relative_to(config["fetch"]["path"])
+
+
+def data_paths(entry: Mapping[str, Any]) -> dict[str, Path]:
+    """The paths that a set's entry names, by their keys: `path` and `distractors`."""
+    return {key: expanded(entry[key]) for key in ("path", "distractors") if key in entry}
 
 
 def results(config: Config) -> Path:
@@ -147,20 +153,23 @@ def _inconsistencies(config: Config) -> Iterator[str]:
             )
     for section in ("train_sets", "eval_sets"):
         for name, entry in config[section].items():
-            if is_fetched(config, entry):
-                path = data_path(entry).relative_to(config["fetch"]["path"])
-                if str(path) not in SET_NAMES:
-                    yield (
-                        f"{section}.{name}.path: {path} below fetch.path is no set that can be"
-                        f" fetched; choose from {', '.join(SET_NAMES)}"
-                    )
-            elif "path" in entry and not is_generated(config, entry):
-                path = data_path(entry)
-                unset = re.search(r"\$\{?(\w+)", str(path))
-                if unset:
-                    yield (
-                        f"{section}.{name}.path: the environment variable {unset[1]} is not set; "
-                        "set it to the data's place, or write the path into the configuration"
-                    )
-                elif not path.exists():
-                    yield f"{section}.{name}.path: {path} does not exist; see docs/datasets.md"
+            for key, path in data_paths(entry).items():
+                mistake = _mistake_of_path(config, entry, path)
+                if mistake:
+                    yield f"{section}.{name}.{key}: {mistake}"
+
+
+def _mistake_of_path(config: Config, entry: Mapping[str, Any], path: Path) -> str | None:
+    if is_fetched(config, path):
+        inside = str(path.relative_to(config["fetch"]["path"]))
+        if inside not in SET_NAMES:
+            known = ", ".join(SET_NAMES)
+            return f"{inside} below fetch.path is no set that can be fetched; choose from {known}"
+    elif unset := re.search(r"\$\{?(\w+)", str(path)):
+        return (
+            f"the environment variable {unset[1]} is not set; set it to the data's place, or write"
+            " the path into the configuration"
+        )
+    elif not path.exists() and not is_generated(config, entry):
+        return f"{path} does not exist; see docs/datasets.md"
+    return None

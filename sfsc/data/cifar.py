@@ -1,9 +1,11 @@
-"""CIFAR-10 from its official binary archive, read in memory (Krizhevsky, 2009)."""
+"""CIFAR-10 and CIFAR-100 from their official binary archives, in memory (Krizhevsky, 2009)."""
 
 import hashlib
 import tarfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,47 +14,68 @@ from sfsc.data.labels import leave_one_out
 from sfsc.data.sets import ArrayImages, RetrievalSet, TrainSet
 from sfsc.files import InputError
 
-MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
-"""Of cifar-10-binary.tar.gz, as https://www.cs.toronto.edu/~kriz/cifar.html publishes it."""
-
-_TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
-_TEST = ("test_batch.bin",)
-_NAMES = "batches.meta.txt"
 _SIDE = 32
-_RECORD = 1 + 3 * _SIDE * _SIDE
 
 
-def train_set(path: Path, md5: str = MD5) -> TrainSet:
-    """The five training batches, in order; `path` is cifar-10-binary.tar.gz.
+@dataclass(frozen=True)
+class Archive:
+    """What an official archive holds, as https://www.cs.toronto.edu/~kriz/cifar.html says."""
 
-    Pixels are uint8, (50000, 32, 32, 3). Raises InputError for an archive that is absent, has
-    another checksum, or lacks a batch.
+    md5: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    names: str
+    """The file of the class names."""
+    label_bytes: int = 1
+    """Before the pixels of a record; the last of them is the class."""
+
+
+CIFAR10 = Archive(
+    "c32a1d4ab5d03f1284b67883e8d87530",
+    tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+    ("test_batch.bin",),
+    "batches.meta.txt",
+)
+"""cifar-10-binary.tar.gz."""
+
+CIFAR100 = Archive(
+    "03b5dce01913d631647c71ecec9e9cb8", ("train.bin",), ("test.bin",), "fine_label_names.txt", 2
+)
+"""cifar-100-binary.tar.gz, with its fine labels."""
+
+
+def train_set(path: Path, archive: Archive) -> TrainSet:
+    """The training batches of an archive, in order: pixels are uint8, (50000, 32, 32, 3).
+
+    Raises InputError for an archive that is absent, has another checksum, or lacks a batch.
     """
-    images, labels, classes = _read(path, md5, "train", _TRAIN)
+    images, labels, classes = _read(path, archive, "train")
     return TrainSet(images, labels, classes)
 
 
-def retrieval_set(path: Path, md5: str = MD5) -> RetrievalSet:
+def retrieval_set(path: Path, archive: Archive) -> RetrievalSet:
     """The test batch, whose images query each other (leave one out); errors as in `train_set`."""
-    images, labels, _ = _read(path, md5, "test", _TEST)
+    images, labels, _ = _read(path, archive, "test")
     return leave_one_out(images, labels)
 
 
 def _read(
-    path: Path, md5: str, split: str, batches: tuple[str, ...]
+    path: Path, archive: Archive, split: Literal["train", "test"]
 ) -> tuple[ArrayImages, NDArray[np.int64], list[str]]:
-    _check_sum(path, md5)
-    members = _members(path, {*batches, _NAMES})
-    classes = members[_NAMES].decode().split()
+    _check_sum(path, archive.md5)
+    batches = archive.train if split == "train" else archive.test
+    members = _members(path, {*batches, archive.names})
+    classes = members[archive.names].decode().split()
+    size = archive.label_bytes + 3 * _SIDE * _SIDE
     for name in batches:
-        if not members[name] or len(members[name]) % _RECORD:
-            raise InputError(f"{path}: {name} does not hold whole records of {_RECORD} bytes")
+        if not members[name] or len(members[name]) % size:
+            raise InputError(f"{path}: {name} does not hold whole records of {size} bytes")
     records = np.frombuffer(b"".join(members[name] for name in batches), np.uint8)
-    records = records.reshape(-1, _RECORD)
-    labels = records[:, 0].astype(np.int64)
+    records = records.reshape(-1, size)
+    labels = records[:, archive.label_bytes - 1].astype(np.int64)
     if labels.max() >= len(classes):
         raise InputError(f"{path}: has the label {labels.max()} but {len(classes)} class names")
-    planes = records[:, 1:].reshape(-1, 3, _SIDE, _SIDE)
+    planes = records[:, archive.label_bytes :].reshape(-1, 3, _SIDE, _SIDE)
     pixels = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
     ids = [f"{split}/{row:05d}" for row in range(len(pixels))]
     return ArrayImages(ids, pixels), labels, classes

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from sfsc.config import data_path
+from sfsc.config import data_path, expanded
 from sfsc.data import cifar, digits, folder, gldv2, revisited
 from sfsc.data.sets import RetrievalSet, TrainSet
 
@@ -14,7 +14,9 @@ def train_set(entry: Mapping[str, Any], on_bad_image: Literal["stop", "skip"] = 
         case "gldv2":
             return gldv2.train_set(data_path(entry))
         case "cifar10":
-            return cifar.train_set(data_path(entry))
+            return cifar.train_set(data_path(entry), cifar.CIFAR10)
+        case "cifar100":
+            return cifar.train_set(data_path(entry), cifar.CIFAR100)
         case "folder":
             return folder.train_set(data_path(entry), on_bad_image)
         case "digits":
@@ -28,9 +30,14 @@ def retrieval_set(entry: Mapping[str, Any]) -> RetrievalSet:
         case "gldv2":
             return gldv2.retrieval_set(data_path(entry))
         case "revisited":
-            return revisited.retrieval_set(data_path(entry), entry["name"])
+            distractors = entry.get("distractors")
+            return revisited.retrieval_set(
+                data_path(entry), entry["name"], distractors and expanded(distractors)
+            )
         case "cifar10":
-            return cifar.retrieval_set(data_path(entry))
+            return cifar.retrieval_set(data_path(entry), cifar.CIFAR10)
+        case "cifar100":
+            return cifar.retrieval_set(data_path(entry), cifar.CIFAR100)
         case "folder":
             return folder.retrieval_set(data_path(entry))
         case "digits":

@@ -9,14 +9,18 @@ import pickle
 import pickletools
 import re
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sfsc.data.labels import refuse_repeats
 from sfsc.data.sets import Box, FileImages, GroundTruth, Relevance, RetrievalSet
 from sfsc.files import InputError
+
+_DISTRACTOR = "revisitop1m/"
+"""Before the ids of distractors, so that none is that of an image of the set."""
 
 
 class Query(TypedDict):
@@ -147,20 +151,38 @@ def ground_truth(path: Path) -> GroundTruth:
     return _relevance(load_gnd(path))
 
 
-def retrieval_set(root: Path, name: str) -> RetrievalSet:
+def retrieval_set(root: Path, name: str, distractors: Path | None = None) -> RetrievalSet:
     """`root`/gnd_<name>.pkl with the images `root`/jpg/<id>.jpg; queries are cropped to their box.
 
-    `name` is roxford5k or rparis6k. Raises what `load_gnd` raises.
+    `name` is roxford5k or rparis6k. The images that `distractors`/revisitop1m.txt lists, a path
+    below `distractors`/jpg a line, join the gallery, where no query is about them. Raises what
+    `load_gnd` raises, and InputError for a list that is absent, leads out or repeats an image.
     """
     gnd = load_gnd(root / f"gnd_{name}.pkl")
     queries, gallery = (
         [root / "jpg" / f"{image}.jpg" for image in gnd[key]] for key in ("qimlist", "imlist")
     )
+    if distractors is not None:
+        names = _listed(distractors / "revisitop1m.txt")
+        gnd["imlist"] += [f"{_DISTRACTOR}{name}" for name in names]
+        gallery += [distractors / "jpg" / name for name in names]
     return RetrievalSet(
         FileImages(gnd["qimlist"], queries, [query["bbx"] for query in gnd["gnd"]]),
         FileImages(gnd["imlist"], gallery),
         _relevance(gnd),
     )
+
+
+def _listed(path: Path) -> list[str]:
+    try:
+        names = path.read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    for line, name in enumerate(names, 1):
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise InputError(f"{path}: line {line}: {name} leads out of the folder")
+    refuse_repeats(path, names, range(1, len(names) + 1))
+    return names
 
 
 def _relevance(gnd: Gnd) -> GroundTruth:

@@ -1,5 +1,6 @@
 """What a training set and a retrieval set are, whatever format they come from."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfsc.files import InputError
+
+_log = logging.getLogger(__name__)
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels, as in the Revisited ground truth's `bbx`."""
@@ -55,8 +58,18 @@ class FileImages:
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(f"{path}: cannot be decoded: {error}") from None
         if self.boxes is not None:
-            x1, y1, x2, y2 = self.boxes[row]
-            rgb = rgb.crop((round(x1), round(y1), round(x2), round(y2)))
+            x1, y1, x2, y2 = (round(corner) for corner in self.boxes[row])
+            where = f"{path}: the box {self.boxes[row]} of {self.ids[row]!r}"
+            if x2 <= 0 or y2 <= 0 or x1 >= rgb.width or y1 >= rgb.height:
+                raise InputError(
+                    f"{where} lies outside the image of {rgb.width}x{rgb.height} pixels"
+                )
+            if x1 < 0 or y1 < 0 or x2 > rgb.width or y2 > rgb.height:
+                _log.warning(
+                    "%s reaches beyond the image of %dx%d pixels; the rest is black",
+                    where, rgb.width, rgb.height,
+                )  # fmt: skip
+            rgb = rgb.crop((x1, y1, x2, y2))
         return rgb
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from sfsc.config import Config, data_path, is_fetched
+from sfsc.config import Config, data_paths, is_fetched
 from sfsc.fetch.catalogue import Item, items
 from sfsc.fetch.fetch import done_marker
 from sfsc.files import InputError
@@ -29,12 +29,14 @@ def needed(config: Config) -> list[Item]:
 
 def needed_by(config: Config, entry: Mapping[str, Any]) -> list[Item]:
     """What one entry of `train_sets` or `eval_sets` needs; nothing where its data is at hand."""
-    if not is_fetched(config, entry):
-        return []
-    archives = config["fetch"].get("archives", {})
     # Only entries of eval_sets name the training set of their models.
     role: Literal["train", "eval"] = "eval" if "train_set" in entry else "train"
-    return items(data_path(entry).name, role, archives)
+    return [
+        item
+        for path in data_paths(entry).values()
+        if is_fetched(config, path)
+        for item in items(path.name, role, config["fetch"].get("archives", {}))
+    ]
 
 
 def plan(config: Config) -> str:

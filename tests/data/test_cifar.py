@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import io
 import tarfile
@@ -6,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sfsc.data.cifar import retrieval_set, train_set
+from sfsc.data.cifar import CIFAR10, CIFAR100, Archive, retrieval_set, train_set
 from sfsc.files import InputError
 
 BATCHES = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
@@ -23,14 +24,15 @@ def members(rng: np.random.Generator) -> dict[str, bytes]:
     return {"batches.meta.txt": names.encode(), **batches}
 
 
-def write(folder: Path, content: dict[str, bytes]) -> tuple[Path, str]:
+def write(folder: Path, content: dict[str, bytes], like=CIFAR10) -> tuple[Path, Archive]:
+    """The archive, and what it should be: the official one's layout, its own checksum."""
     path = folder / "cifar-10-binary.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         for name, data in content.items():
             member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
-    return path, hashlib.md5(path.read_bytes()).hexdigest()
+    return path, dataclasses.replace(like, md5=hashlib.md5(path.read_bytes()).hexdigest())
 
 
 @pytest.fixture
@@ -69,11 +71,30 @@ def test_the_test_images_query_each_other(tmp_path, content):
 
 
 def test_another_checksum_is_refused_with_both_values(tmp_path, content):
-    path, md5 = write(tmp_path, content)
-    with pytest.raises(InputError, match=rf"{path}.*{md5}.*c32a1d4ab5d03f1284b67883e8d87530"):
-        train_set(path)
+    path, own = write(tmp_path, content)
+    with pytest.raises(InputError, match=rf"{path}.*{own.md5}.*c32a1d4ab5d03f1284b67883e8d87530"):
+        train_set(path, CIFAR10)
     with pytest.raises(InputError, match=r"cannot be read"):
-        train_set(tmp_path / "absent.tar.gz")
+        train_set(tmp_path / "absent.tar.gz", CIFAR10)
+
+
+def test_of_cifar_100_the_fine_labels_count(tmp_path):
+    rng = np.random.default_rng(0)
+    records = rng.integers(0, 256, (4, 3074), np.uint8)
+    records[:, 0], records[:, 1] = [19, 3, 3, 0], [7, 0, 99, 7]
+    content = {
+        "fine_label_names.txt": "\n".join(f"fine{number}" for number in range(100)).encode(),
+        "train.bin": records.tobytes(),
+        "test.bin": records[::-1].tobytes(),
+    }
+    path, archive = write(tmp_path, content, CIFAR100)
+    split = train_set(path, archive)
+    assert split.labels.tolist() == [7, 0, 99, 7]
+    assert split.classes[99] == "fine99"
+    pixel = [records[2, 2 + plane * 1024 + 5 * 32 + 9] for plane in range(3)]
+    assert split.images.pixels[2, 5, 9].tolist() == pixel
+    truth = retrieval_set(path, archive).ground_truth
+    assert truth.relevance["all"][0].positives.tolist() == [3]
 
 
 def test_refuses_what_is_not_the_binary_version(tmp_path, content):
@@ -92,4 +113,6 @@ def test_a_cut_or_foreign_archive_is_named(tmp_path, content, keep):
     path, _ = write(tmp_path, content)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(InputError, match=r"tar\.gz"):
-        train_set(path, hashlib.md5(path.read_bytes()).hexdigest())
+        train_set(
+            path, dataclasses.replace(CIFAR10, md5=hashlib.md5(path.read_bytes()).hexdigest())
+        )

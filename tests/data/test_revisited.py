@@ -58,6 +58,47 @@ def test_queries_are_cropped_and_gallery_images_are_not(tmp_path):
         evaluation.queries.read(1)
 
 
+def test_boxes_that_leave_the_image(tmp_path, caplog):
+    """Outside of it: refused, by file. Beyond its edge: black, as Pillow crops, and said."""
+    outside = copy.deepcopy(GND)
+    outside["gnd"][0]["bbx"] = [40.0, 2.0, 50.0, 22.0]
+    outside["gnd"][1]["bbx"] = [30.0, 0.0, 50.0, 5.0]
+    write(tmp_path, outside)
+    (tmp_path / "jpg").mkdir()
+    for name in ("p", "q"):
+        Image.new("RGB", (40, 30), "white").save(tmp_path / "jpg" / f"{name}.jpg")
+    queries = retrieval_set(tmp_path, "tiny").queries
+    with pytest.raises(InputError, match=r"p\.jpg: the box .* lies outside the image of 40x30"):
+        queries.read(0)
+    crop = np.asarray(queries.read(1))
+    assert crop.shape == (5, 20, 3)
+    assert crop[:, :10].min() > 250
+    assert crop[:, 10:].max() == 0
+    assert "q.jpg: the box" in caplog.text
+
+
+def test_distractors_join_the_gallery_and_nothing_else_changes(tmp_path):
+    write(tmp_path, GND)
+    million = tmp_path / "revisitop1m"
+    (million / "jpg" / "00").mkdir(parents=True)
+    Image.new("RGB", (7, 9)).save(million / "jpg/00/a.jpg")
+    (million / "revisitop1m.txt").write_text("00/a.jpg\n01/b.jpg\n")
+    alone, among = (retrieval_set(tmp_path, "tiny", x) for x in (None, million))
+    ids = [*GND["imlist"], "revisitop1m/00/a.jpg", "revisitop1m/01/b.jpg"]
+    assert list(among.gallery.ids) == list(among.ground_truth.gallery_ids) == ids
+    assert among.gallery.read(6).size == (7, 9)
+    with pytest.raises(InputError, match=r"01/b\.jpg: no such image"):
+        among.gallery.read(7)
+    for protocol, relevance in alone.ground_truth.relevance.items():
+        assert rows(among.ground_truth.relevance[protocol]) == rows(relevance)
+    for text, message in (("../x.jpg", "leads out"), ("a.jpg\na.jpg", "already in row 1")):
+        (million / "revisitop1m.txt").write_text(text)
+        with pytest.raises(InputError, match=message):
+            retrieval_set(tmp_path, "tiny", million)
+    with pytest.raises(InputError, match="cannot be read"):
+        retrieval_set(tmp_path, "tiny", tmp_path)
+
+
 def test_reads_python_2_pickles_with_numpy_arrays(tmp_path):
     def text(value: bytes) -> bytes:  # the str of Python 2
         return b"U" + bytes([len(value)]) + value

@@ -46,9 +46,12 @@ def canonical(section):
 
 def data_files(entry):
     """The files of a set's data whose change makes its jobs run again."""
-    if profiles.is_fetched(config, entry):
-        return [done_marker(FETCHED, item.name) for item in needed_by(config, entry)]
+    fetched = [done_marker(FETCHED, item.name) for item in needed_by(config, entry)]
     if profiles.is_generated(config, entry):
-        return SYNTHETIC_FILES
-    path = profiles.data_path(entry) if "path" in entry else None
-    return [str(path)] if path and path.is_file() else []
+        return SYNTHETIC_FILES + fetched
+    at_hand = [
+        str(path)
+        for path in profiles.data_paths(entry).values()
+        if path.is_file() and not profiles.is_fetched(config, path)
+    ]
+    return at_hand + fetched

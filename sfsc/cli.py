@@ -93,6 +93,26 @@ def fetch(file: Path, name: str) -> None:
 @main.command()
 @_config
 @click.option("--train-set", required=True, help="A name of train_sets.")
+@click.option("--workers", default=1, help="Processes that decode images; default 1.")
+def pack(file: Path, train_set: str, workers: int) -> None:
+    """Pack a training set's images, at the training size, into shards that are read in a row."""
+    from sfsc.data import packed
+    from sfsc.data.kinds import source_set
+
+    profile = _profile(file, train_set=train_set)
+    entry = profile["train_sets"][train_set]
+    if "packed" not in entry:
+        raise InputError(f"{file}: train_sets.{train_set}.packed: names no folder to pack into")
+    on_bad_image = config.settings(profile, train_set)["training"].get("on_bad_image", "stop")
+    packed.pack(
+        source_set(entry, on_bad_image), config.expanded(entry["packed"]), entry["image_size"],
+        on_bad_image, workers,
+    )  # fmt: skip
+
+
+@main.command()
+@_config
+@click.option("--train-set", required=True, help="A name of train_sets.")
 @_method
 @_seed
 def train(file: Path, train_set: str, method: str, seed: int) -> None:

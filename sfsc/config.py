@@ -146,10 +146,11 @@ def _inconsistencies(config: Config) -> Iterator[str]:
             )
     for name in config["train_sets"]:
         training = settings(config, name)["training"]
-        if training.get("workers") and training.get("on_bad_image") == "skip":
+        packed = "packed" in config["train_sets"][name]
+        if training.get("workers") and training.get("on_bad_image") == "skip" and not packed:
             yield (
-                f"train_sets.{name}: training.on_bad_image: skip needs all images in memory; set "
-                "training.workers to 0, or take the bad images out of the set"
+                f"train_sets.{name}: training.on_bad_image: skip needs a packed set or all images"
+                " in memory; name a folder in packed, or set training.workers to 0"
             )
     for section in ("train_sets", "eval_sets"):
         for name, entry in config[section].items():

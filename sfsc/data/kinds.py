@@ -4,12 +4,28 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from sfsc.config import data_path, expanded
-from sfsc.data import cifar, digits, folder, gldv2, revisited
-from sfsc.data.sets import RetrievalSet, TrainSet
+from sfsc.data import cifar, digits, folder, gldv2, packed, revisited
+from sfsc.data.sets import RetrievalSet, TrainSet, some_classes
 
 
 def train_set(entry: Mapping[str, Any], on_bad_image: Literal["stop", "skip"] = "stop") -> TrainSet:
-    """The training set of an entry of the config's `train_sets`."""
+    """The training set of an entry of the config's `train_sets`, packed where it says so."""
+    if "packed" in entry:
+        return packed.train_set(expanded(entry["packed"]))
+    return source_set(entry, on_bad_image)
+
+
+def source_set(
+    entry: Mapping[str, Any], on_bad_image: Literal["stop", "skip"] = "stop"
+) -> TrainSet:
+    """The training set of an entry, from the files that its `path` names."""
+    whole = _whole_set(entry, on_bad_image)
+    if "class_fraction" in entry:
+        return some_classes(whole, entry["class_fraction"])
+    return whole
+
+
+def _whole_set(entry: Mapping[str, Any], on_bad_image: Literal["stop", "skip"]) -> TrainSet:
     match entry["kind"]:
         case "gldv2":
             return gldv2.train_set(data_path(entry))

@@ -74,7 +74,7 @@ class Family:
         if options.workers:
             self.batches = DecodedBatches(
                 images, task.spec.image_size, labels, options.batch_size, options.augment, device,
-                options.workers,
+                options.workers, task.train_set.together,
             )  # fmt: skip
         else:
             pixels, rows = load_pixels(

@@ -1,5 +1,6 @@
 """From an empty folder to tables through the fetch rules, from a local site of small archives."""
 
+import json
 import pickle
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def profile(path: Path, root: str, **fetch) -> Path:
     del config["synthetic"]
     landmarks = {"kind": "gldv2", "path": f"{root}/gldv2"}
     oxford = {"kind": "revisited", "path": f"{root}/{OXFORD}", "name": OXFORD}
-    config["train_sets"] = {"landmarks": landmarks | {"image_size": 32}}
+    packed = {"image_size": 32, "packed": "data/packed", "class_fraction": 0.8}
+    config["train_sets"] = {"landmarks": landmarks | packed}
+    config["training"] |= {"workers": 1}
     config["eval_sets"] = {
         "gldv2": landmarks | {"train_set": "landmarks"},
         OXFORD: oxford | {"train_set": "landmarks"},
@@ -77,6 +80,8 @@ def test_from_nothing_to_the_tables_of_data_at_hand(drawn, tmp_path):
     # Once each; the broken one a second time, for its second half.
     assert site.requests.pop("gldv2/train/images_001.tar") == 2
     assert set(site.requests.values()) == {1}
+    manifest = json.loads((tmp_path / "a/data/packed/manifest.json").read_text())
+    assert (len(manifest["classes"]), manifest["images"]) == (6, 48)
     assert not [path for path in (tmp_path / "a/data/real/.fetching").rglob("*") if path.is_file()]
 
     (tmp_path / "hand").mkdir()

@@ -46,6 +46,11 @@ def canonical(section):
 
 def data_files(entry):
     """The files of a set's data whose change makes its jobs run again."""
+    return [f"{profiles.expanded(entry['packed']).as_posix()}/manifest.json"] if "packed" in entry else source_files(entry)
+
+
+def source_files(entry):
+    """The same, of what is packed where a set is."""
     fetched = [done_marker(FETCHED, item.name) for item in needed_by(config, entry)]
     if profiles.is_generated(config, entry):
         return SYNTHETIC_FILES + fetched

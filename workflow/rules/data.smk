@@ -38,3 +38,30 @@ if "fetch" in config:
             item="|".join(re.escape(item.name) for item in needed(config)),
         shell:
             "sfsc fetch --config {CONFIG} {wildcards.item} 2> {log}"
+
+
+PACKED = {
+    profiles.expanded(entry["packed"]).as_posix(): name
+    for name, entry in config["train_sets"].items()
+    if "packed" in entry
+}
+
+if PACKED:
+
+    rule pack:
+        input:
+            data=lambda w: source_files(config["train_sets"][PACKED[w.folder]]),
+        output:
+            "{folder}/manifest.json",
+        params:
+            train_set=lambda w: canonical(config["train_sets"][PACKED[w.folder]]),
+            name=lambda w: PACKED[w.folder],
+        wildcard_constraints:
+            folder="|".join(map(re.escape, PACKED)),
+        threads: workflow.cores
+        log:
+            f"{RESULTS}/logs/pack/{{folder}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/pack/{{folder}}.tsv"
+        shell:
+            "sfsc pack --config {CONFIG} --train-set {params.name} --workers {threads} 2> {log}"

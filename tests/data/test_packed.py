@@ -1,0 +1,177 @@
+"""Packed training sets: what is in them, and what interrupted or broken ones do."""
+
+import io
+import json
+import pickle
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from sfsc.data import packed
+from sfsc.data.decoding import DecodedBatches
+from sfsc.data.loader import Augment
+from sfsc.data.sets import ArrayImages, FileImages, TrainSet, some_classes
+from sfsc.files import InputError
+
+
+def make_source(count=50, broken=(), classes=5):
+    """Images of one grey each, which survives JPEG, of 40 pixels."""
+    greys = np.arange(count, dtype=np.uint8) * 5
+    pixels = np.repeat(greys, 40 * 40 * 3).reshape(count, 40, 40, 3)
+
+    class Some(ArrayImages):
+        def read(self, row, least=0):
+            if row in broken:
+                raise InputError(f"image{row}.jpg: cannot be decoded: cut short")
+            return super().read(row, least)
+
+    images = Some([f"image{row}" for row in range(count)], pixels)
+    labels = np.arange(count) % classes
+    return TrainSet(images, labels, [f"class{label}" for label in range(classes)])
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    monkeypatch.setattr(packed, "SHARD_ROWS", 16)
+
+
+def test_every_image_is_there_once_resized_and_with_its_label(tmp_path):
+    source = make_source()
+    packed.pack(source, tmp_path, 24, workers=2)
+    found = packed.train_set(tmp_path)
+    assert sorted(found.images.ids) == sorted(source.images.ids)
+    assert found.images.ids != source.images.ids  # neighbours are mixed
+    assert found.classes == source.classes
+    for row, name in enumerate(found.images.ids):
+        original = int(name.removeprefix("image"))
+        assert found.labels[row] == original % 5
+        image = found.images.read(row)
+        assert image.size == (24, 24)
+        assert abs(int(np.asarray(image)[12, 12, 0]) - original * 5) <= 1
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert (manifest["images"], manifest["broken"], manifest["shards"]) == (50, 0, 4)
+    copy = pickle.loads(pickle.dumps(found.images))  # noqa: S301
+    assert copy.read(49).tobytes() == found.images.read(49).tobytes()
+
+
+def test_any_arrow_library_reads_a_shard(tmp_path):
+    packed.pack(make_source(), tmp_path, 24)
+    with pa.ipc.open_file(str(tmp_path / "shard-00000.arrow")) as file:
+        rows = file.read_all().to_pylist()
+    assert len(rows) == 16
+    assert set(rows[0]) == {"id", "label", "jpeg"}
+    with Image.open(io.BytesIO(rows[0]["jpeg"])) as image:
+        assert (image.format, image.size) == ("JPEG", (24, 24))
+
+
+def test_the_number_of_processes_and_interruptions_change_nothing(tmp_path, monkeypatch):
+    packed.pack(make_source(), tmp_path / "a", 24, workers=1)
+    expected = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+
+    # Killed after two shards, while the third was written.
+    packed.pack(make_source(), tmp_path / "b", 24, workers=2)
+    for name in ("manifest.json", "shard-00002.arrow", "shard-00003.arrow"):
+        (tmp_path / "b" / name).unlink()
+    (tmp_path / "b" / ".77.shard-00002.arrow").write_bytes(b"half")
+    kept = (tmp_path / "b" / "shard-00000.arrow").stat().st_mtime_ns
+    packed.pack(make_source(), tmp_path / "b", 24, workers=2)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()} == expected
+    assert (tmp_path / "b" / "shard-00000.arrow").stat().st_mtime_ns == kept
+
+
+def test_another_size_or_other_images_are_packed_anew(tmp_path):
+    packed.pack(make_source(50), tmp_path, 24)
+    packed.pack(make_source(20), tmp_path, 16)
+    found = packed.train_set(tmp_path)
+    assert len(found.images.ids) == 20
+    assert found.images.read(0).size == (16, 16)
+    assert len(list(tmp_path.glob("shard-*.arrow"))) == 2
+
+
+def test_broken_images_are_listed_and_counted(tmp_path, caplog):
+    source = make_source(broken=(3, 17))
+    with pytest.raises(InputError, match=r"broken\.csv: lists 2 of 50 images"):
+        packed.pack(source, tmp_path, 24)
+    assert (tmp_path / "broken.csv").read_text().splitlines() == [
+        "id,reason",
+        "image17,image17.jpg: cannot be decoded: cut short",
+        "image3,image3.jpg: cannot be decoded: cut short",
+    ]
+    with pytest.raises(InputError, match="run sfsc pack to its end"):
+        packed.train_set(tmp_path)
+    packed.pack(source, tmp_path, 24, "skip")
+    found = packed.train_set(tmp_path)
+    assert len(found.images.ids) == 48
+    assert not {"image3", "image17"} & set(found.images.ids)
+    assert "left out 2 images" in caplog.text
+
+
+def test_a_packed_set_that_is_not_whole_is_refused(tmp_path):
+    packed.pack(make_source(), tmp_path, 24)
+    shard = tmp_path / "shard-00001.arrow"
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-40])
+    with pytest.raises(InputError, match=r"shard-00001\.arrow: cannot be read"):
+        packed.train_set(tmp_path)
+    shard.unlink()
+    with pytest.raises(InputError, match=r"shard-00001\.arrow: cannot be read"):
+        packed.train_set(tmp_path)
+    shard.write_bytes(content)
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(InputError, match="another version"):
+        packed.train_set(tmp_path)
+
+
+def test_large_files_are_decoded_smaller_but_never_too_small(tmp_path):
+    """By a half, quarter or eighth; what is packed looks like the file resized at once."""
+    y, x = np.mgrid[0:300, 0:400]
+    waves = np.stack([np.sin(x / 40), np.cos(y / 30), np.sin((x + y) / 50)], axis=-1)
+    Image.fromarray((127 + 100 * waves).astype(np.uint8)).save(tmp_path / "a.jpg", quality=95)
+    images = FileImages(["a"], [tmp_path / "a.jpg"])
+    assert images.read(0).size == (400, 300)
+    assert images.read(0, 151).size == (400, 300)
+    assert images.read(0, 150).size == (200, 150)
+    assert images.read(0, 60).size == (100, 75)
+    assert FileImages(["a"], [tmp_path / "a.jpg"], [(0, 0, 200, 200)]).read(0, 20).size == (
+        200,
+        200,
+    )
+    packed.pack(TrainSet(images, np.zeros(1, np.int64), ["c"]), tmp_path / "p", 60)
+    found = np.asarray(packed.train_set(tmp_path / "p").images.read(0)).astype(int)
+    direct = np.asarray(images.read(0).resize((60, 60), Image.Resampling.BICUBIC)).astype(int)
+    assert np.abs(found - direct).mean() < 1.5
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 300), st.integers(2, 40), st.integers(0, 3))
+def test_an_order_by_blocks_visits_each_row_once_and_stays_near(count, together, epoch):
+    pixels = np.zeros((count, 8, 8, 3), np.uint8)
+    images = ArrayImages([str(row) for row in range(count)], pixels)
+    batches = DecodedBatches(
+        images, 8, np.zeros(count, np.int64), 1, Augment(), torch.device("cpu"), 1, together
+    )
+    order = batches._order(0, epoch)
+    assert sorted(order.tolist()) == list(range(count))
+    assert torch.equal(order, batches._new_order(0, epoch))
+    # Only where a short last block shifts the windows does a stretch touch rows of the next one.
+    for window in (order // together).split(64 * together):
+        assert len(window.unique()) < 64 + together
+
+
+def test_a_share_of_the_classes_keeps_their_images():
+    source = make_source(50, classes=10)
+    some = some_classes(source, 0.3)
+    assert len(some.classes) == 3
+    assert len(some.images.ids) == 15
+    for row, name in enumerate(some.images.ids):
+        original = int(name.removeprefix("image"))
+        assert some.classes[some.labels[row]] == f"class{original % 10}"
+        assert np.asarray(some.images.read(row))[0, 0, 0] == original * 5
+    assert some_classes(source, 0.3).classes == some.classes
+    assert len(some_classes(source, 0.001).classes) == 1
+    assert some_classes(source, 1.0).classes == source.classes

@@ -1,0 +1,118 @@
+"""Packing and reading against bare JPEG decoding of the same files, on one core and on two.
+
+python -m benchmarks.preparation writes preparation.md and preparation.csv to results/benchmarks/.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from sfsc.data import packed
+from sfsc.data.decoding import DecodedBatches
+from sfsc.data.loader import Augment
+from sfsc.data.sets import FileImages, Images, TrainSet
+from sfsc.files import replacing
+from sfsc.report.provenance import hardware
+
+_OUT = Path("results/benchmarks")
+_IMAGES, _PIXELS, _SIZE = 4096, 500, 224
+_LANDMARKS = 1_580_470
+"""Images of Google Landmarks v2's clean training set."""
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    rows = []
+    _OUT.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_OUT) as name:
+        folder = Path(name)
+        files = _photographs(folder / "jpg")
+        source = TrainSet(files, np.arange(_IMAGES) % 64, [str(label) for label in range(64)])
+        for cores in (1, 2):
+            bare = _rate(partial(_decode_all, files, cores))
+            target = folder / f"packed{cores}"
+            packing = _rate(partial(packed.pack, source, target, _SIZE, workers=cores))
+            shards = packed.train_set(target)
+            small = _rate(partial(_decode_all, shards.images, cores))
+            reading = _rate(partial(_read_all, shards, cores))
+            rows += [
+                _row("packing, 500 to 224 pixels", cores, packing, bare),
+                _row("training reader, packed at 224 pixels", cores, reading, small),
+            ]
+    frame = pd.DataFrame(rows)
+    text = (
+        f"{hardware()['cpu']}. {_IMAGES} drawn JPEG files of {_PIXELS} pixels. Bare: Pillow decodes"
+        " the same files or JPEG strings, in as many processes, and does nothing else. Hours: for"
+        f" {_LANDMARKS:,} images on 16 such cores, if they scale alike.\n\n"
+        f"{frame.to_markdown(index=False, floatfmt=('', '', '.0f', '.0f', '.2f', '.2f'))}\n"
+    )
+    with replacing(_OUT / "preparation.md") as beside:
+        beside.write_text(text)
+    with replacing(_OUT / "preparation.csv") as beside:
+        frame.to_csv(beside, index=False)
+    print(text)
+
+
+def _row(what: str, cores: int, rate: float, bare: float) -> dict[str, str | int | float]:
+    return {
+        "what": what,
+        "cores": cores,
+        "images a second": rate,
+        "bare decoding": bare,
+        "ratio": rate / bare,
+        "hours": _LANDMARKS / (rate / cores * 16) / 3600,
+    }
+
+
+def _photographs(folder: Path) -> FileImages:
+    """Pictures with edges and grain, which compress like photographs: about 80 kB each."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    paths = [folder / f"{number:05d}.jpg" for number in range(_IMAGES)]
+    for path in paths:
+        small = random.integers(0, 256, (25, 25, 3), np.uint8)
+        image = Image.fromarray(small).resize((_PIXELS, _PIXELS), Image.Resampling.BICUBIC)
+        grain = random.normal(0, 8, (_PIXELS, _PIXELS, 1))
+        pixels = (np.asarray(image) + grain).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(path, quality=85)
+    return FileImages([path.stem for path in paths], paths)
+
+
+def _rate(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return _IMAGES / (time.perf_counter() - start)
+
+
+def _decode_all(images: Images, cores: int) -> None:
+    parts = np.array_split(np.arange(_IMAGES), cores)
+    with ProcessPoolExecutor(cores, get_context("fork")) as pool:
+        list(pool.map(_decode, [images] * cores, [part.tolist() for part in parts]))
+
+
+def _decode(images: Images, rows: Sequence[int]) -> None:
+    for row in rows:
+        images.read(row)
+
+
+def _read_all(source: TrainSet, cores: int) -> None:
+    """An epoch of batches as training gets them, by as many worker processes."""
+    batches = DecodedBatches(
+        source.images, _SIZE, source.labels, 128, Augment(), torch.device("cpu"), cores,
+        source.together,
+    )  # fmt: skip
+    for step in range(batches.steps_per_epoch):
+        batches._read(0, step, 0, 1)
+
+
+if __name__ == "__main__":
+    main()

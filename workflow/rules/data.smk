@@ -58,7 +58,7 @@ if PACKED:
             name=lambda w: PACKED[w.folder],
         wildcard_constraints:
             folder="|".join(map(re.escape, PACKED)),
-        threads: workflow.cores
+        threads: ALL_CORES
         log:
             f"{RESULTS}/logs/pack/{{folder}}.log",
         benchmark:

@@ -41,7 +41,7 @@ rule latency:
         f"{RESULTS}/cost.csv",
     output:
         f"{RESULTS}/latency.csv",
-    threads: workflow.cores
+    threads: ALL_CORES
     log:
         f"{RESULTS}/logs/latency.log",
     benchmark:

@@ -239,6 +239,20 @@ def test_broken_training_images(tmp_path, monkeypatch):
     assert summary["images_skipped"] == 1
 
 
+def test_what_cannot_be_exported_fetched_or_packed_is_one_line(tmp_path):
+    mini = Path(__file__).parents[1] / "config" / "mini.yaml"
+    refused(run("export", tmp_path / "w025.safetensors"), "w025.safetensors: no such file")
+    (tmp_path / "w025.safetensors").write_bytes(b"no tensors")
+    refused(run("export", tmp_path / "w025.safetensors"), "not a safetensors file of this suite")
+    assert "nothing to fetch" in run("plan", "--config", mini).output
+    refused(run("fetch", "--config", mini, "gldv2/x.tar"), "gldv2/x.tar is no file of its sets")
+    refused(
+        run("pack", "--config", mini, "--train-set", "digits"), "digits.packed: names no folder"
+    )
+    refused(run("pack", "--config", mini, "--train-set", "x"), "--train-set x: not in")
+    assert [path.name for path in tmp_path.iterdir()] == ["w025.safetensors"]
+
+
 def test_light_commands_import_neither_torch_nor_timm():
     code = (
         "import sys, sfsc.cli, sfsc.config, sfsc.data.kinds, sfsc.retrieval.collect, "

@@ -67,7 +67,8 @@ def test_contracts_of_the_results_folder(results):
     for name in ("main", "pairs", "compatibility", "ablation", "cost", "training_time"):
         for ending in ("csv", "md", "tex"):
             assert (results / "tables" / f"{name}.{ending}").stat().st_size > 0
-    for name in ("cost-accuracy", "training-conflict", "training-uncertainty"):
+    figures = ("cost-accuracy", "latency-accuracy", "training-conflict", "training-uncertainty")
+    for name in figures:
         for ending in ("png", "pdf"):
             assert (results / "figures" / f"{name}.{ending}").stat().st_size > 1000
     models = results / "models" / "landmarks" / "sfsc" / "seed0"

@@ -83,11 +83,10 @@ def fetch(file: Path, name: str) -> None:
     from sfsc.fetch.plan import needed
 
     profile = config.read(file)
-    found = {item.name: item for item in needed(profile)}
-    if name not in found:
+    root, found = config.fetch_root(profile), {item.name: item for item in needed(profile)}
+    if root is None or name not in found:
         raise InputError(f"{file}: {name} is no file of its sets below fetch.path")
-    options = profile["fetch"]
-    get(at_mirror(found[name], options.get("mirror")), Path(options["path"]))
+    get(at_mirror(found[name], profile["fetch"].get("mirror")), root)
 
 
 @main.command()

@@ -75,9 +75,15 @@ def is_generated(config: Config, entry: Mapping[str, Any]) -> bool:
     )
 
 
+def fetch_root(config: Config) -> Path | None:
+    """Where a profile's sets are fetched to; None where it fetches none."""
+    return expanded(config["fetch"]["path"]) if "fetch" in config else None
+
+
 def is_fetched(config: Config, path: Path) -> bool:
     """Whether the workflow fetches what is at `path`."""
-    return "fetch" in config and path.is_relative_to(config["fetch"]["path"])
+    root = fetch_root(config)
+    return root is not None and path.is_relative_to(root)
 
 
 def data_paths(entry: Mapping[str, Any]) -> dict[str, Path]:
@@ -161,8 +167,9 @@ def _inconsistencies(config: Config) -> Iterator[str]:
 
 
 def _mistake_of_path(config: Config, entry: Mapping[str, Any], path: Path) -> str | None:
-    if is_fetched(config, path):
-        inside = str(path.relative_to(config["fetch"]["path"]))
+    root = fetch_root(config)
+    if root is not None and path.is_relative_to(root):
+        inside = str(path.relative_to(root))
         if inside not in SET_NAMES:
             known = ", ".join(SET_NAMES)
             return f"{inside} below fetch.path is no set that can be fetched; choose from {known}"

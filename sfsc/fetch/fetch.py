@@ -5,6 +5,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from sfsc.config import expanded
 from sfsc.fetch.catalogue import Item
 from sfsc.fetch.transfer import download, md5_of
 from sfsc.fetch.unpack import unpack
@@ -27,7 +28,7 @@ def at_mirror(item: Item, mirror: str | None) -> Item:
     """The item at a mirror: an address, or a folder of this machine; `name` leads on from it."""
     if mirror is None:
         return item
-    base = mirror if "://" in mirror else Path(mirror).resolve().as_uri()
+    base = mirror if "://" in mirror else expanded(mirror).resolve().as_uri()
     return replace(item, url=f"{base.rstrip('/')}/{item.name}")
 
 

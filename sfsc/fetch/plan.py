@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
+from tabulate import tabulate
 
-from sfsc.config import Config, data_paths, is_fetched
+from sfsc.config import Config, data_paths, fetch_root, is_fetched
 from sfsc.fetch.catalogue import Item, items
 from sfsc.fetch.fetch import done_marker
 from sfsc.files import InputError
@@ -44,9 +44,9 @@ def plan(config: Config) -> str:
 
     Raises InputError where the disk has too little room.
     """
-    if "fetch" not in config:
+    root = fetch_root(config)
+    if root is None:
         return ""
-    root = Path(config["fetch"]["path"])
     missing = [item for item in needed(config) if not done_marker(root, item.name).exists()]
     if not missing:
         return ""
@@ -66,9 +66,13 @@ def plan(config: Config) -> str:
 
 
 def _table(missing: list[Item]) -> str:
-    rows = [{"set": _part(item), "files": 1, "GB": item.bytes / _GB} for item in missing]
-    grouped = pd.DataFrame(rows).groupby("set", sort=False).sum().reset_index()
-    return grouped.to_markdown(index=False, floatfmt=",.1f")
+    parts: dict[str, list[int]] = {}
+    for item in missing:
+        parts.setdefault(_part(item), []).append(item.bytes)
+    rows = [(part, len(sizes), f"{sum(sizes) / _GB:,.1f}") for part, sizes in parts.items()]
+    return tabulate(
+        rows, ["set", "files", "GB"], disable_numparse=True, colalign=("left", "right", "right")
+    )
 
 
 def _part(item: Item) -> str:

@@ -1,20 +1,25 @@
 """From an empty folder to tables through the fetch rules, from a local site of small archives."""
 
 import json
-import pickle
+import os
+import random
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from local_site import Site, put, tar_of
-from test_workflow import TINY, snakemake
+from test_workflow import TINY, call, snakemake
 
 from sfsc.data.synthetic import SyntheticOptions, generate
 from sfsc.fetch.catalogue import items
 
 ARCHIVES = {"train": 3, "index": 2, "test": 1}
 OXFORD = "roxford5k"
+METRICS = "results/tiny/metrics.csv"
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +68,38 @@ def profile(path: Path, root: str, **fetch) -> Path:
     return path
 
 
-def test_from_nothing_to_the_tables_of_data_at_hand(drawn, tmp_path):
-    """Servers that break in the middle included; nothing is fetched twice, nothing is left over."""
+@pytest.fixture
+def site(drawn, tmp_path):
     (tmp_path / "site").mkdir()
-    site = Site(tmp_path / "site")
-    offer(site.folder, drawn)
+    served = Site(tmp_path / "site")
+    offer(served.folder, drawn)
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="module")
+def at_hand(drawn, tmp_path_factory):
+    """The metrics of the same images, found on the disk."""
+    folder = tmp_path_factory.mktemp("hand")
+    (folder / "gldv2").symlink_to(drawn / "gldv2")
+    (folder / OXFORD).mkdir()
+    (folder / OXFORD / "jpg").symlink_to(drawn / "rsynthetic/jpg")
+    truth = drawn / "rsynthetic/gnd_rsynthetic.pkl"
+    (folder / OXFORD / f"gnd_{OXFORD}.pkl").symlink_to(truth)
+    config = profile(folder / "p.yaml", str(folder))
+    run = snakemake(folder / "run", METRICS, config=config)
+    assert run.returncode == 0, run.stderr[-5000:]
+    return pd.read_csv(folder / "run" / METRICS)
+
+
+def test_from_nothing_to_the_metrics_of_data_at_hand(site, at_hand, tmp_path):
+    """A server that breaks in the middle included; nothing is fetched twice, nothing left over."""
     site.faults["gldv2/train/images_001.tar"] = ["cut", 503]
     config = profile(tmp_path / "a.yaml", "data/real", mirror=site.url, archives=ARCHIVES)
-    run = snakemake(tmp_path / "a", "results/tiny/metrics.csv", config=config)
+    run = snakemake(tmp_path / "a", METRICS, config=config)
     assert run.returncode == 0, run.stderr[-5000:]
     assert "To be fetched from http://127.0.0.1" in run.stderr
-    again = snakemake(tmp_path / "a", "results/tiny/metrics.csv", config=config)
-    site.close()
+    again = snakemake(tmp_path / "a", METRICS, config=config)
     assert "Nothing to be done" in again.stdout + again.stderr
     assert "To be fetched" not in again.stderr
     # Once each; the broken one a second time, for its second half.
@@ -84,17 +109,25 @@ def test_from_nothing_to_the_tables_of_data_at_hand(drawn, tmp_path):
     assert (len(manifest["classes"]), manifest["images"]) == (6, 48)
     assert not [path for path in (tmp_path / "a/data/real/.fetching").rglob("*") if path.is_file()]
 
-    (tmp_path / "hand").mkdir()
-    (tmp_path / "hand/gldv2").symlink_to(drawn / "gldv2")
-    (tmp_path / "hand" / OXFORD).mkdir()
-    (tmp_path / "hand" / OXFORD / "jpg").symlink_to(drawn / "rsynthetic/jpg")
-    truth = pickle.loads((drawn / "rsynthetic/gnd_rsynthetic.pkl").read_bytes())  # noqa: S301
-    (tmp_path / "hand" / OXFORD / f"gnd_{OXFORD}.pkl").write_bytes(pickle.dumps(truth))
-    config = profile(tmp_path / "b.yaml", str(tmp_path / "hand"))
-    run = snakemake(tmp_path / "b", "results/tiny/metrics.csv", config=config)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "a" / METRICS), at_hand)
+
+
+def test_a_workflow_killed_at_random_moments_ends_alike(site, at_hand, tmp_path):
+    moments = random.Random(0)
+    config = profile(tmp_path / "a.yaml", "data/real", mirror=site.url, archives=ARCHIVES)
+    for _ in range(10):
+        command = call(tmp_path / "a", METRICS, config=config)
+        with subprocess.Popen(
+            **command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        ) as process:
+            time.sleep(moments.uniform(2, 15))
+            os.killpg(process.pid, signal.SIGKILL)
+        assert snakemake(tmp_path / "a", "--unlock", config=config).returncode == 0
+    run = snakemake(tmp_path / "a", METRICS, config=config)
     assert run.returncode == 0, run.stderr[-5000:]
-    fetched, at_hand = (pd.read_csv(tmp_path / x / "results/tiny/metrics.csv") for x in "ab")
-    pd.testing.assert_frame_equal(fetched, at_hand)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "a" / METRICS), at_hand)
+    for name, sent in site.bytes.items():
+        assert sent == (site.folder / name).stat().st_size or not name.endswith((".tar", ".tgz"))
 
 
 def test_a_file_that_cannot_be_had_is_named_and_stops_the_workflow(drawn, tmp_path):
@@ -102,7 +135,7 @@ def test_a_file_that_cannot_be_had_is_named_and_stops_the_workflow(drawn, tmp_pa
     (tmp_path / "site/gldv2/train/images_002.tar").unlink()
     mirror = str(tmp_path / "site")
     config = profile(tmp_path / "a.yaml", "data/real", mirror=mirror, archives=ARCHIVES)
-    run = snakemake(tmp_path / "a", "results/tiny/metrics.csv", config=config)
+    run = snakemake(tmp_path / "a", METRICS, config=config)
     assert run.returncode != 0
     log = tmp_path / "a/results/tiny/logs/fetch/gldv2/train/images_002.tar.log"
     assert "images_002.tar" in log.read_text()

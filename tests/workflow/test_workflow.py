@@ -18,15 +18,19 @@ TINY = Path(__file__).with_name("tiny.yaml")
 
 def snakemake(directory, *arguments, source=REPOSITORY, config=TINY):
     """Run Snakemake as a user would, with results and data below `directory`."""
+    command = call(directory, *arguments, source=source, config=config)
+    return subprocess.run(**command, capture_output=True, text=True)
+
+
+def call(directory, *arguments, source=REPOSITORY, config=TINY):
+    """The arguments of subprocess's functions for `snakemake`."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(source),
     }
     command = ["snakemake", "--cores", "2", *arguments, "--snakefile", source / "Snakefile"]
     command += ["--directory", directory, "--configfile", config]
-    return subprocess.run(
-        [str(word) for word in command], env=environment, capture_output=True, text=True
-    )
+    return {"args": [str(word) for word in command], "env": environment}
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-FETCHED = Path(config.get("fetch", {}).get("path", ""))
+FETCHED = profiles.fetch_root(config)
 RESULTS = str(profiles.results(config))
 MODELS = profiles.model_names(config)
 TRAIN_SET_OF = profiles.train_set_of(config)

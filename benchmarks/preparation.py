@@ -40,8 +40,8 @@ def main() -> None:
         for cores in (1, 2):
             bare = _rate(partial(_decode_all, files, cores))
             target = folder / f"packed{cores}"
-            packing = _rate(partial(packed.pack, source, target, _SIZE, workers=cores))
-            shards = packed.train_set(target)
+            packing = _rate(partial(packed.pack, source, target, _SIZE, {}, workers=cores))
+            shards = packed.train_set(target, {})
             small = _rate(partial(_decode_all, shards.images, cores))
             reading = _rate(partial(_read_all, shards, cores))
             rows += [

@@ -67,10 +67,15 @@ def generate(file: Path) -> None:
 @main.command()
 @_config
 def plan(file: Path) -> None:
-    """Say what a profile has yet to fetch, and the disk that takes; fetches nothing."""
+    """Say what a profile has yet to fetch, and the disk that takes; fetches nothing.
+
+    Exits with code 1 where the disk has too little room.
+    """
     from sfsc.fetch.plan import plan as describe
 
-    click.echo(describe(config.read(file)) or "There is nothing to fetch.")
+    text, has_room = describe(config.read(file))
+    click.echo(text or "There is nothing to fetch.")
+    sys.exit(0 if has_room else 1)
 
 
 @main.command()
@@ -92,11 +97,14 @@ def fetch(file: Path, name: str) -> None:
 @main.command()
 @_config
 @click.option("--train-set", required=True, help="A name of train_sets.")
-@click.option("--workers", default=1, help="Processes that decode images; default 1.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1,
+    help="Processes that decode images; default 1.",
+)  # fmt: skip
 def pack(file: Path, train_set: str, workers: int) -> None:
     """Pack a training set's images, at the training size, into shards that are read in a row."""
     from sfsc.data import packed
-    from sfsc.data.kinds import source_set
+    from sfsc.data.kinds import packed_description, source_set
 
     profile = _profile(file, train_set=train_set)
     entry = profile["train_sets"][train_set]
@@ -105,7 +113,7 @@ def pack(file: Path, train_set: str, workers: int) -> None:
     on_bad_image = config.settings(profile, train_set)["training"].get("on_bad_image", "stop")
     packed.pack(
         source_set(entry, on_bad_image), config.expanded(entry["packed"]), entry["image_size"],
-        on_bad_image, workers,
+        packed_description(entry), on_bad_image, workers,
     )  # fmt: skip
 
 
@@ -279,7 +287,10 @@ def collect(file: Path, methods: tuple[str, ...], out: Path | None) -> None:
 
 @main.command()
 @click.argument("model", type=_PATH)
-@click.option("--format", "file_format", default="onnx", help="onnx (the default) or pt2.")
+@click.option(
+    "--format", "file_format", type=click.Choice(["onnx", "pt2"]), default="onnx",
+    help="Default: onnx.",
+)  # fmt: skip
 @click.option("--out", type=_PATH, help="Default: MODEL with the format's ending.")
 def export(model: Path, file_format: str, out: Path | None) -> None:
     """Write a sub-model to run without this suite, and beside it how to prepare its images.
@@ -291,6 +302,8 @@ def export(model: Path, file_format: str, out: Path | None) -> None:
     from sfsc.deploy.export import export as write
 
     out = out or model.with_suffix(f".{file_format}")
+    if out.resolve() == model.resolve():
+        raise InputError(f"--out {out}: is the sub-model itself; choose another file")
     click.echo(f"{out} and {write(submodel.load(model), out, file_format)}")
 
 
@@ -314,6 +327,8 @@ def search(
     from sfsc.data.folder import loose_images
     from sfsc.deploy import search as deployed
 
+    if sheet and sheet.suffix.lower() != ".png":
+        raise InputError(f"--sheet {sheet}: is no name of a .png file")
     hits = deployed.search(
         loose_images(query), query_model, loose_images(gallery), gallery_model, top
     )

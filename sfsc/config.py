@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from sfsc.fetch.catalogue import SET_NAMES
+from sfsc.fetch.catalogue import KINDS, SET_NAMES
 from sfsc.files import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -161,23 +161,54 @@ def _inconsistencies(config: Config) -> Iterator[str]:
     for section in ("train_sets", "eval_sets"):
         for name, entry in config[section].items():
             for key, path in data_paths(entry).items():
-                mistake = _mistake_of_path(config, entry, path)
+                mistake = _mistake_of_path(config, entry, key, path)
                 if mistake:
                     yield f"{section}.{name}.{key}: {mistake}"
+    folders: dict[Path, str] = {}
+    for name, entry in config["train_sets"].items():
+        if "packed" in entry:
+            folder = expanded(entry["packed"])
+            if unset := _unset(folder):
+                yield f"train_sets.{name}.packed: {unset}"
+            elif folder in folders:
+                other = folders[folder]
+                yield f"train_sets.{name}.packed: {folder} is that of {other}; choose another"
+            folders[folder] = name
+    for key in ("path", "mirror"):
+        unset = _unset(expanded(config.get("fetch", {}).get(key, "")))
+        if unset:
+            yield f"fetch.{key}: {unset}"
 
 
-def _mistake_of_path(config: Config, entry: Mapping[str, Any], path: Path) -> str | None:
+def _mistake_of_path(config: Config, entry: Mapping[str, Any], key: str, path: Path) -> str | None:
     root = fetch_root(config)
+    if unset := _unset(path):
+        return unset
     if root is not None and path.is_relative_to(root):
-        inside = str(path.relative_to(root))
-        if inside not in SET_NAMES:
-            known = ", ".join(SET_NAMES)
-            return f"{inside} below fetch.path is no set that can be fetched; choose from {known}"
-    elif unset := re.search(r"\$\{?(\w+)", str(path)):
-        return (
-            f"the environment variable {unset[1]} is not set; set it to the data's place, or write"
-            " the path into the configuration"
-        )
-    elif not path.exists() and not is_generated(config, entry):
+        return _mistake_of_fetched(entry, key, str(path.relative_to(root)))
+    if not path.exists() and not is_generated(config, entry):
         return f"{path} does not exist; see docs/datasets.md"
     return None
+
+
+def _mistake_of_fetched(entry: Mapping[str, Any], key: str, name: str) -> str | None:
+    if name not in SET_NAMES:
+        known = ", ".join(SET_NAMES)
+        return f"{name} below fetch.path is no set that can be fetched; choose from {known}"
+    if (key == "distractors") != (name == "revisitop1m"):
+        return f"{name} is fetched for distractors alone, and for them nothing else"
+    if key == "path" and entry["kind"] != KINDS[name]:
+        return f"{name} is of the kind {KINDS[name]}, not {entry['kind']}"
+    if key == "path" and entry.get("name", name) != name:
+        return f"{name} has the name {name}, not {entry['name']}"
+    return None
+
+
+def _unset(path: Path) -> str | None:
+    variable = re.search(r"\$\{?(\w+)", str(path))
+    if variable is None:
+        return None
+    return (
+        f"the environment variable {variable[1]} is not set; set it to the data's place, or write"
+        " the path into the configuration"
+    )

@@ -17,7 +17,8 @@ class Site:
     """Serves a folder over HTTP with ranges; `faults` says what goes wrong, request by request.
 
     A fault is "cut" (half the bytes, then the connection breaks), "whole" (a range is answered with
-    all of the file), "endless", or a status code. `requests` counts the answers with content.
+    all of the file), "endless", "unsaid" (half the bytes, and no word of how many there are), or a
+    status code. `requests` counts the answers with content.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,16 +65,19 @@ class Site:
         if match and fault != "whole":
             start = int(match[1])
             if start >= len(content):
-                request.send_error(416)
+                request.send_response(416)
+                request.send_header("Content-Range", f"bytes */{len(content)}")
+                request.end_headers()
                 return
             request.send_response(206)
             request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         else:
             request.send_response(200)
         sent = content[start:]
-        request.send_header("Content-Length", str(len(sent)))
+        if fault != "unsaid":
+            request.send_header("Content-Length", str(len(sent)))
         request.end_headers()
-        if fault == "cut":
+        if fault in ("cut", "unsaid"):
             sent = sent[: len(sent) // 2]
         request.wfile.write(sent)
         self.bytes[name] += len(sent)

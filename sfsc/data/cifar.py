@@ -1,17 +1,17 @@
 """CIFAR-10 and CIFAR-100 from their official binary archives, in memory (Krizhevsky, 2009)."""
 
 import hashlib
-import tarfile
-import zlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sfsc.archives import files_in
 from sfsc.data.labels import leave_one_out
 from sfsc.data.sets import ArrayImages, RetrievalSet, TrainSet
+from sfsc.fetch.catalogue import CIFAR10_MD5, CIFAR100_MD5
 from sfsc.files import InputError
 
 _SIDE = 32
@@ -31,16 +31,14 @@ class Archive:
 
 
 CIFAR10 = Archive(
-    "c32a1d4ab5d03f1284b67883e8d87530",
+    CIFAR10_MD5,
     tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
     ("test_batch.bin",),
     "batches.meta.txt",
 )
 """cifar-10-binary.tar.gz."""
 
-CIFAR100 = Archive(
-    "03b5dce01913d631647c71ecec9e9cb8", ("train.bin",), ("test.bin",), "fine_label_names.txt", 2
-)
+CIFAR100 = Archive(CIFAR100_MD5, ("train.bin",), ("test.bin",), "fine_label_names.txt", 2)
 """cifar-100-binary.tar.gz, with its fine labels."""
 
 
@@ -93,16 +91,8 @@ def _check_sum(path: Path, md5: str) -> None:
 
 def _members(path: Path, names: set[str]) -> dict[str, bytes]:
     """The contents of the named members, whatever folder of the archive holds them."""
-    found = {}
-    try:
-        # As a stream: in its other mode tarfile may seek back, which decompresses from the start.
-        with tarfile.open(path, "r|gz") as archive:
-            for member in archive:
-                name = PurePosixPath(member.name).name
-                if name in names and (file := archive.extractfile(member)) is not None:
-                    found[name] = file.read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: is not a readable .tar.gz archive: {error}") from None
+    with files_in(path, path.name) as files:
+        found = {name.name: content.read() for name, content in files if name.name in names}
     if absent := sorted(names - found.keys()):
         raise InputError(f"{path}: lacks {', '.join(absent)}; it needs the binary version")
     return found

@@ -15,10 +15,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from sfsc.data.loader import Augment, Batches, load_pixels, normalisation_of
 from sfsc.data.sets import Images
 from sfsc.files import InputError
-from sfsc.seeds import generator
 
 _SAMPLE = 4096
-_WINDOW = 64
 
 
 class DecodedBatches(Batches):
@@ -38,31 +36,15 @@ class DecodedBatches(Batches):
         workers: int,
         together: int = 1,
     ):
-        """`size` is that of the square to which images are resized.
-
-        With `together` an epoch shuffles blocks of so many rows, and rows within each 64 blocks in
-        a row, so that reading stays near where it is.
-        """
+        """`size` is that of the square to which images are resized."""
         some = np.unique(np.linspace(0, len(labels) - 1, _SAMPLE).round().astype(int)).tolist()
         pixels, _ = load_pixels(images, some, size)
-        super().__init__(labels, batch_size, augment, normalisation_of(pixels), device)
+        super().__init__(labels, batch_size, augment, normalisation_of(pixels), device, together)
         self.digest = hashlib.sha256(pixels.data).hexdigest()
         self._decoded = _Decoded(images, size)
         self._workers = workers
-        self._together = together
         self._ahead: Iterator[Tensor] = iter(())
         self._next: tuple[int, int, int, int] | None = None
-
-    def _new_order(self, seed: int, epoch: int) -> Tensor:
-        if self._together == 1:
-            return super()._new_order(seed, epoch)
-        random = generator(seed, "order", epoch)
-        rows = torch.arange(len(self._labels)).split(self._together)
-        blocks = [rows[block] for block in torch.randperm(len(rows), generator=random)]
-        windows = [
-            torch.cat(blocks[start : start + _WINDOW]) for start in range(0, len(blocks), _WINDOW)
-        ]
-        return torch.cat([w[torch.randperm(len(w), generator=random)] for w in windows])
 
     def _read(self, seed: int, step: int, part: int, parts: int) -> Tensor:
         if self._next != (seed, step, part, parts):

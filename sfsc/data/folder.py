@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 _LARGEST_SIDE = 64
+_LARGEST_FILE = 1 << 20
 
 
 def train_set(path: Path, on_bad_image: Literal["stop", "skip"] = "stop") -> TrainSet:
@@ -92,7 +93,7 @@ def _from_archive(path: Path, split: str, on_bad_image: Literal["stop", "skip"])
                 continue
             if item in found:
                 raise InputError(f"{path}: holds {item} twice; keep one of them")
-            encoded = io.BytesIO(content.read())
+            encoded = io.BytesIO(content.read(_LARGEST_FILE))
             try:
                 with Image.open(encoded) as image:
                     if max(image.size) > _LARGEST_SIDE or image.size != (size or image.size):

@@ -11,8 +11,13 @@ from sfsc.data.sets import RetrievalSet, TrainSet, some_classes
 def train_set(entry: Mapping[str, Any], on_bad_image: Literal["stop", "skip"] = "stop") -> TrainSet:
     """The training set of an entry of the config's `train_sets`, packed where it says so."""
     if "packed" in entry:
-        return packed.train_set(expanded(entry["packed"]))
+        return packed.train_set(expanded(entry["packed"]), packed_description(entry))
     return source_set(entry, on_bad_image)
+
+
+def packed_description(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an entry decides which images are packed, and how."""
+    return {key: entry.get(key) for key in ("kind", "path", "image_size", "class_fraction")}
 
 
 def source_set(

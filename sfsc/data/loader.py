@@ -22,6 +22,8 @@ from sfsc.seeds import generator
 
 _log = logging.getLogger(__name__)
 
+_WINDOW = 64
+
 
 @dataclass(frozen=True)
 class Augment:
@@ -98,8 +100,14 @@ class Batches(ABC):
         augment: Augment,
         normalisation: Normalisation,
         device: torch.device,
+        together: int = 1,
     ):
-        """`labels` are (N,); an epoch leaves out an incomplete last batch."""
+        """`labels` are (N,); an epoch leaves out an incomplete last batch.
+
+        With `together` an epoch shuffles blocks of so many rows, and rows within each 64 blocks in
+        a row, so that reading stays near where it is.
+        """
+        self._together = together
         self._labels = torch.from_numpy(labels)
         self._augment = augment
         self.normalisation = normalisation
@@ -137,7 +145,15 @@ class Batches(ABC):
         return self._order(seed, epoch)[start : start + size]
 
     def _new_order(self, seed: int, epoch: int) -> Tensor:
-        return torch.randperm(len(self._labels), generator=generator(seed, "order", epoch))
+        random = generator(seed, "order", epoch)
+        if self._together == 1:
+            return torch.randperm(len(self._labels), generator=random)
+        rows = torch.arange(len(self._labels)).split(self._together)
+        blocks = [rows[block] for block in torch.randperm(len(rows), generator=random)]
+        windows = [
+            torch.cat(blocks[start : start + _WINDOW]) for start in range(0, len(blocks), _WINDOW)
+        ]
+        return torch.cat([w[torch.randperm(len(w), generator=random)] for w in windows])
 
 
 class MemoryBatches(Batches):
@@ -150,9 +166,10 @@ class MemoryBatches(Batches):
         batch_size: int,
         augment: Augment,
         device: torch.device,
+        together: int = 1,
     ):
         """`pixels` are (N, S, S, 3)."""
-        super().__init__(labels, batch_size, augment, normalisation_of(pixels), device)
+        super().__init__(labels, batch_size, augment, normalisation_of(pixels), device, together)
         self.digest = hashlib.sha256(pixels.data).hexdigest()
         self._pixels = torch.from_numpy(pixels).to(device)
 

@@ -5,11 +5,14 @@ A shard is an Arrow IPC file with the columns id, label and jpeg; any Arrow libr
 
 import bisect
 import csv
+import ctypes
 import hashlib
 import json
 import logging
 import multiprocessing
-from collections.abc import Sequence
+import signal
+import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cached_property
 from io import BytesIO
@@ -32,6 +35,7 @@ BLOCK_ROWS = 128
 """Images that a random order keeps together: so many are one stretch of a few MB on disk."""
 
 _QUALITY = 95
+_PR_SET_PDEATHSIG = 1
 _SCHEMA = pa.schema([("id", pa.string()), ("label", pa.int64()), ("jpeg", pa.binary())])
 _VERSION = 1
 
@@ -40,6 +44,7 @@ def pack(
     source: TrainSet,
     folder: Path,
     size: int,
+    description: Mapping[str, Any],
     on_bad_image: Literal["stop", "skip"] = "stop",
     workers: int = 1,
 ) -> None:
@@ -48,9 +53,11 @@ def pack(
     Rows are shuffled, always alike, so that neighbours on disk are no neighbours in the set. An
     image that cannot be decoded is listed in broken.csv, and left out with "skip"; otherwise
     InputError counts them when all images have been looked at. manifest.json, written last, says
-    what is there. Shards that an interrupted run finished stay; with other images or another size
-    all are made anew.
+    what is there, and keeps `description`, which `train_set` compares. Shards that an interrupted
+    run of the same images and size finished stay; a finished set is packed anew.
     """
+    if not source.images.ids:
+        raise InputError(f"{folder}: there are no images to pack")
     order = np.random.default_rng(0).permutation(len(source.images.ids))
     plan = {
         "format_version": _VERSION,
@@ -69,15 +76,26 @@ def pack(
         progress(None, "pack", "image", len(order), done) as bar,
     ):
         jobs = {pool.submit(_pack_shard, number, parts[number]): number for number in missing}
-        for job in as_completed(jobs):
-            job.result()
-            bar.update(len(parts[jobs[job]]))
-    _finish(folder, plan, len(parts), source, on_bad_image)
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                bar.update(len(parts[jobs[job]]))
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be written ({error}); make room on it") from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+    manifest = {**plan, "description": dict(description), "shards": len(parts)}
+    _finish(folder, manifest, source, on_bad_image)
 
 
-def train_set(folder: Path) -> TrainSet:
-    """The set that `pack` wrote; InputError where it is not whole."""
-    manifest = read_manifest(folder)
+def train_set(folder: Path, description: Mapping[str, Any]) -> TrainSet:
+    """The set that `pack` wrote; InputError where it is not whole, or of another `description`."""
+    manifest = _read_manifest(folder)
+    if manifest["description"] != dict(description):
+        raise InputError(
+            f"{folder}: was packed from {json.dumps(manifest['description'])}, the configuration"
+            f" says {json.dumps(dict(description))}; run sfsc pack again"
+        )
     shards = [_shard(folder, number) for number in range(manifest["shards"])]
     ids: list[str] = []
     labels: list[NDArray[np.int64]] = []
@@ -94,8 +112,7 @@ def train_set(folder: Path) -> TrainSet:
     return TrainSet(images, np.concatenate(labels), manifest["classes"], BLOCK_ROWS)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What manifest.json of a packed set says; InputError where it is absent or broken."""
+def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / "manifest.json"
     try:
         manifest: dict[str, Any] = json.loads(path.read_text())
@@ -103,7 +120,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such file; run sfsc pack to its end") from None
     except ValueError as error:
         raise InputError(f"{path}: is no manifest of a packed set: {error}") from None
-    if manifest.get("format_version") != _VERSION:
+    if not isinstance(manifest, dict) or manifest.get("format_version") != _VERSION:
         raise InputError(f"{path}: is of another version; delete the folder, and pack again")
     return manifest
 
@@ -119,8 +136,14 @@ class PackedImages:
         starts, columns = self._columns
         shard = bisect.bisect_right(starts, row) - 1
         encoded = columns[shard][row - starts[shard]].as_buffer()
-        with Image.open(pa.BufferReader(encoded)) as image:
-            return image.convert("RGB")
+        try:
+            with Image.open(pa.BufferReader(encoded)) as image:
+                return image.convert("RGB")
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(
+                f"{self._shards[shard]}: {self.ids[row]} cannot be decoded ({error}); delete the"
+                " shard, and pack the set again"
+            ) from None
 
     @cached_property
     def _columns(self) -> tuple[list[int], list[pa.Array]]:
@@ -165,6 +188,9 @@ _task: tuple[TrainSet, Path, int]
 def _remember(*task: Any) -> None:
     global _task
     _task = task
+    if sys.platform == "linux":
+        # A worker whose parent was killed would wait for work for ever, or finish a stale shard.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _pack_shard(number: int, rows: NDArray[np.int64]) -> None:
@@ -199,30 +225,25 @@ def _encoded(images: Images, row: int, size: int) -> bytes:
 
 def _finish(
     folder: Path,
-    plan: dict[str, Any],
-    shards: int,
+    manifest: dict[str, Any],
     source: TrainSet,
     on_bad_image: Literal["stop", "skip"],
 ) -> None:
-    lists = [folder / f"shard-{number:05d}.broken.json" for number in range(shards)]
+    lists = [folder / f"shard-{number:05d}.broken.json" for number in range(manifest["shards"])]
     broken = [entry for path in lists for entry in json.loads(path.read_text())]
     with replacing(folder / "broken.csv") as beside, beside.open("w", newline="") as file:
         csv.writer(file).writerows([("id", "reason"), *sorted(broken)])
     images = len(source.images.ids) - len(broken)
+    # Shards are for an interrupted run to go on with; who packs again means to see new images.
+    (folder / "plan.json").unlink()
     if broken and (on_bad_image == "stop" or not images):
         raise InputError(
             f"{folder}/broken.csv: lists {len(broken)} of {len(source.images.ids)} images that"
-            " cannot be decoded; repair them and delete the folder, or set training.on_bad_image to"
-            " skip"
+            " cannot be decoded; repair them, or set training.on_bad_image to skip"
         )
     if broken:
         _log.warning("left out %d images, listed in %s/broken.csv", len(broken), folder)
-    manifest = plan | {
-        "shards": shards,
-        "images": images,
-        "broken": len(broken),
-        "classes": list(source.classes),
-    }
+    manifest |= {"images": images, "broken": len(broken), "classes": list(source.classes)}
     with replacing(folder / "manifest.json") as beside:
         beside.write_text(json.dumps(manifest) + "\n")
 

@@ -175,7 +175,7 @@ def retrieval_set(root: Path, name: str, distractors: Path | None = None) -> Ret
 
 def _listed(path: Path) -> list[str]:
     try:
-        names = path.read_text().split()
+        names = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     for line, name in enumerate(names, 1):

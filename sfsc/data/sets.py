@@ -62,7 +62,7 @@ class FileImages:
                 rgb = image.convert("RGB")
         except FileNotFoundError:
             raise InputError(f"{path}: no such image (listed as {self.ids[row]!r})") from None
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise InputError(f"{path}: cannot be decoded: {error}") from None
         if self.boxes is not None:
             x1, y1, x2, y2 = (round(corner) for corner in self.boxes[row])

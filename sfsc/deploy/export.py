@@ -14,6 +14,7 @@ import onnxruntime
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from torch import Tensor, nn
 
 from sfsc.files import InputError, replacing
@@ -23,6 +24,8 @@ INPUT, OUTPUT = "images", "embeddings"
 """The names of the exported model's input and output."""
 
 _TOLERANCE = 1e-4
+# ONNX Runtime's own, of a graph that it cannot run.
+_RUNTIME_ERRORS = (runtime.Fail, runtime.InvalidGraph, runtime.NotImplemented)
 
 
 class _Embedder(nn.Module):
@@ -49,6 +52,7 @@ def export(model: SubModel, path: Path, file_format: str) -> Path:
     network = copy.deepcopy(model.network).cpu().to(memory_format=torch.contiguous_format)
     embedder = _Embedder(network).eval()
     images = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(0))
+    description = path.with_name(f"{path.stem}.preprocessing.json")
     with replacing(path) as beside:
         try:
             with torch.no_grad(), warnings.catch_warnings():
@@ -58,7 +62,7 @@ def export(model: SubModel, path: Path, file_format: str) -> Path:
                     embedder, (images,), dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}}
                 )
                 run = FORMATS[file_format](program, beside)
-        except (RuntimeError, torch.onnx.OnnxExporterError) as error:
+        except (RuntimeError, torch.onnx.OnnxExporterError, *_RUNTIME_ERRORS) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{path}: cannot be exported as {file_format}: {reason}") from None
         for batch in (images, images[:1]):
@@ -69,9 +73,9 @@ def export(model: SubModel, path: Path, file_format: str) -> Path:
                     f"{path}: not written: as {file_format} its embeddings differ by"
                     f" {difference:.2g} from the sub-model's; choose another format"
                 )
-    description = path.with_name(f"{path.stem}.preprocessing.json")
-    with replacing(description) as beside:
-        beside.write_text(json.dumps(_preprocessing(model), indent=2) + "\n")
+        # Before the model takes its place, so that there is none without.
+        with replacing(description) as beside_it:
+            beside_it.write_text(json.dumps(_preprocessing(model), indent=2) + "\n")
     return description
 
 

@@ -19,6 +19,7 @@ from sfsc.retrieval.search import top_k
 
 _SHEET_QUERIES = 20
 _DPI = 150
+_THUMBNAIL = 256
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def draw_sheet(path: Path, hits: Hits, title: str) -> None:
 
 
 def _show(axes: Axes, images: Images, row: int, title: str) -> None:
-    axes.imshow(images.read(row))
+    image = images.read(row, _THUMBNAIL)
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    axes.imshow(image)
     axes.set_title(f"{title}\n{_short(images.ids, row)}")
     axes.axis("off")
 

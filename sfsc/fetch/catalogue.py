@@ -13,6 +13,10 @@ _BUILDINGS = "https://www.robots.ox.ac.uk/~vgg/data"
 _DISTRACTORS = "http://ptak.felk.cvut.cz/revisitop"
 _CIFAR = "https://www.cs.toronto.edu/~kriz"
 
+CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+CIFAR100_MD5 = "03b5dce01913d631647c71ecec9e9cb8"
+"""Of the binary archives, as their page publishes them."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -34,6 +38,9 @@ class Item:
     md5: str | None = None
     md5_file: str | None = None
     """As `name`, of a file that holds the MD5; it lies on the same site."""
+
+    columns: tuple[str, ...] = ()
+    """Of a CSV file, those that it must have."""
 
     @property
     def md5_url(self) -> str:
@@ -58,19 +65,22 @@ def items(name: str, role: Literal["train", "eval"], archives: Mapping[str, int]
         return _SETS[name]
     counts = {**ARCHIVES, **archives}
     if role == "train":
-        return [_table("metadata/train_clean.csv"), *_landmarks("train", counts["train"])]
+        return [
+            _table("metadata/train_clean.csv", "landmark_id", "images"),
+            *_landmarks("train", counts["train"]),
+        ]
     return [
-        _table("metadata/index.csv"),
-        _table("metadata/test.csv"),
-        _table("ground_truth/retrieval_solution_v2.1.csv"),
+        _table("metadata/index.csv", "id"),
+        _table("metadata/test.csv", "id"),
+        _table("ground_truth/retrieval_solution_v2.1.csv", "id", "images", "Usage"),
         *_landmarks("index", counts["index"]),
         *_landmarks("test", counts["test"]),
     ]
 
 
-def _table(path: str) -> Item:
+def _table(path: str, *columns: str) -> Item:
     name = PurePosixPath(path).name
-    return Item(f"gldv2/{path}", f"{_LANDMARKS}/{path}", 50 * _MB, kept_as=f"gldv2/{name}")
+    return Item(f"gldv2/{path}", f"{_LANDMARKS}/{path}", 50 * _MB, f"gldv2/{name}", columns=columns)
 
 
 def _landmarks(part: str, archives: int) -> list[Item]:
@@ -133,13 +143,18 @@ _SETS: Mapping[str, list[Item]] = {
             for number in range(1, 101)
         ),
     ],
-    "cifar-10-binary.tar.gz": _archive(
-        "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
-    ),
-    "cifar-100-binary.tar.gz": _archive(
-        "cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"
-    ),
+    "cifar-10-binary.tar.gz": _archive("cifar-10-binary.tar.gz", CIFAR10_MD5),
+    "cifar-100-binary.tar.gz": _archive("cifar-100-binary.tar.gz", CIFAR100_MD5),
 }
 
 SET_NAMES = ("gldv2", *_SETS)
 """What can be fetched: the names of folders and archives below `fetch.path`."""
+
+KINDS: Mapping[str, str] = {
+    "gldv2": "gldv2",
+    "roxford5k": "revisited",
+    "rparis6k": "revisited",
+    "cifar-10-binary.tar.gz": "cifar10",
+    "cifar-100-binary.tar.gz": "cifar100",
+}
+"""The kind of each set; `revisitop1m` is of none, but a `distractors` folder."""

@@ -2,11 +2,17 @@
 
 import json
 import logging
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from sfsc.config import expanded
+from filelock import FileLock
+
+from sfsc.data.labels import read_csv
+from sfsc.data.revisited import load_gnd
 from sfsc.fetch.catalogue import Item
+from sfsc.fetch.plan import done_marker
 from sfsc.fetch.transfer import download, md5_of
 from sfsc.fetch.unpack import unpack
 from sfsc.files import InputError, replacing
@@ -19,59 +25,66 @@ _SLACK = 3
 _CHECKSUM_BYTES = 10_000
 
 
-def done_marker(root: Path, name: str) -> Path:
-    """The file that says that the item of that name is in place: what was fetched, from where."""
-    return root / ".fetched" / name
-
-
 def at_mirror(item: Item, mirror: str | None) -> Item:
     """The item at a mirror: an address, or a folder of this machine; `name` leads on from it."""
     if mirror is None:
         return item
-    base = mirror if "://" in mirror else expanded(mirror).resolve().as_uri()
+    base = os.path.expandvars(mirror)
+    if "://" not in base:
+        base = Path(base).resolve().as_uri()
     return replace(item, url=f"{base.rstrip('/')}/{item.name}")
 
 
 def fetch(item: Item, root: Path, pause: float = 1.0) -> None:
-    """Download, check and place an item below `root`, and write its marker last.
+    """Download, check and place an item below `root`, and write its marker.
 
     What is in place already, and what was downloaded before an interruption, is not fetched
-    again. A file with the wrong checksum is thrown away and fetched once more. Nothing that is in
-    place is touched before its successor has been checked. Raises InputError, one line, for a
-    file that cannot be had or is not what it should be.
+    again. A file with the wrong checksum is thrown away and fetched once more; one without a
+    published checksum is read as far as it can be. Nothing that is in place is touched before its
+    successor has been checked. One process at a time works at an item. Raises InputError, one
+    line, for a file that cannot be had or is not what it should be.
     """
-    marker = done_marker(root, item.name)
-    if marker.exists():
-        return
     loose = root / ".fetching" / item.name
+    lock = root / ".fetching" / ".locks" / item.name
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock):
+            if not done_marker(root, item.name).exists():
+                _fetch(item, root, loose, pause)
+            loose.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{root}: cannot be written ({error}); make room on the disk") from None
+
+
+def _fetch(item: Item, root: Path, loose: Path, pause: float) -> None:
     most = _SLACK * item.bytes
     expected = item.md5 or (_published_md5(item, root, pause) if item.md5_file else None)
     found = _downloaded(item, loose, most, expected, pause)
     record = {"url": item.url, "bytes": loose.stat().st_size, "md5": found}
-    if item.images_to is not None:
-        staging = root / ".fetching" / f"{item.name}.unpacked"
-        try:
-            count = unpack(loose, root / item.images_to, staging, item.flat, _SLACK * most)
-        except InputError:
-            loose.unlink()  # another attempt would find the same
-            raise
-        record["images"] = count
-    else:
-        assert item.kept_as is not None
-        (root / item.kept_as).parent.mkdir(parents=True, exist_ok=True)
-        # Not moved: were the file gone before the marker is there, it would be fetched again.
-        with replacing(root / item.kept_as) as beside:
-            beside.hardlink_to(loose)
-    with replacing(marker) as beside:
+    try:
+        if item.images_to is not None:
+            staging = root / ".fetching" / f"{item.name}.unpacked"
+            folder = root / item.images_to
+            record["images"] = unpack(loose, folder, staging, item.flat, _SLACK * most)
+        else:
+            assert item.kept_as is not None
+            _check_content(item, loose)
+            with replacing(root / item.kept_as) as beside:
+                # Not moved: were it gone before the marker is there, it would be fetched again.
+                shutil.copyfile(loose, beside)
+    except InputError:
+        loose.unlink()  # another attempt would find the same
+        raise
+    with replacing(done_marker(root, item.name)) as beside:
         beside.write_text(json.dumps(record, indent=2) + "\n")
-    loose.unlink()
 
 
 def _downloaded(item: Item, loose: Path, most: int, expected: str | None, pause: float) -> str:
     """Have the item's file at `loose`; its MD5, which is the expected one where there is one."""
+    checked = expected is not None or item.images_to is not None
     for last in (False, True):
         if not loose.exists():
-            download(item.url, loose, most, pause)
+            download(item.url, loose, most, checked, pause)
         found = md5_of(loose)
         if expected in (None, found):
             break
@@ -83,10 +96,18 @@ def _downloaded(item: Item, loose: Path, most: int, expected: str | None, pause:
     return found
 
 
+def _check_content(item: Item, path: Path) -> None:
+    """Refuse a web page, say, in the place of a table or a ground truth."""
+    if item.columns:
+        read_csv(path, item.columns)
+    elif path.suffix == ".pkl":
+        load_gnd(path)
+
+
 def _published_md5(item: Item, root: Path, pause: float) -> str:
     assert item.md5_file is not None
     path = root / ".fetching" / item.md5_file
-    download(item.md5_url, path, _CHECKSUM_BYTES, pause)
+    download(item.md5_url, path, _CHECKSUM_BYTES, checked=False, pause=pause)
     words = path.read_text(errors="replace").split()
     path.unlink()
     if not words or len(words[0]) != 32 or not set(words[0].lower()) <= set("0123456789abcdef"):

@@ -10,8 +10,6 @@ from tabulate import tabulate
 
 from sfsc.config import Config, data_paths, fetch_root, is_fetched
 from sfsc.fetch.catalogue import Item, items
-from sfsc.fetch.fetch import done_marker
-from sfsc.files import InputError
 
 _GB = 10**9
 
@@ -39,17 +37,22 @@ def needed_by(config: Config, entry: Mapping[str, Any]) -> list[Item]:
     ]
 
 
-def plan(config: Config) -> str:
-    """A table of what is to be fetched and the disk that takes; empty where all is in place.
+def done_marker(root: Path, name: str) -> Path:
+    """The file that says that the item of that name is in place: what was fetched, from where."""
+    return root / ".fetched" / name
 
-    Raises InputError where the disk has too little room.
+
+def plan(config: Config) -> tuple[str, bool]:
+    """What is to be fetched and the disk that takes, and whether there is so much room.
+
+    The text is empty where all is in place.
     """
     root = fetch_root(config)
     if root is None:
-        return ""
+        return "", True
     missing = [item for item in needed(config) if not done_marker(root, item.name).exists()]
     if not missing:
-        return ""
+        return "", True
     source = config["fetch"].get("mirror", "the data sets' own sites")
     need, free = _need(missing), _free(root)
     lines = [
@@ -58,11 +61,8 @@ def plan(config: Config) -> str:
         f"Disk: {need / _GB:,.1f} GB, archives in work included; {free / _GB:,.1f} GB are free.",
     ]
     if need > free:
-        raise InputError(
-            f"fetch.path: {root} has {free / _GB:,.1f} GB free, and this profile fetches"
-            f" {need / _GB:,.1f} GB; choose a larger disk or fewer sets"
-        )
-    return "\n".join(lines)
+        lines.append("THAT IS TOO LITTLE: choose a larger disk in fetch.path, or fewer sets.")
+    return "\n".join(lines), need <= free
 
 
 def _table(missing: list[Item]) -> str:
@@ -86,5 +86,7 @@ def _need(missing: list[Item]) -> int:
 
 
 def _free(root: Path) -> int:
+    """Also what downloads in work have already taken of it."""
     there = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free
+    begun = (root / ".fetching").rglob("*")
+    return shutil.disk_usage(there).free + sum(p.stat().st_size for p in begun if p.is_file())

@@ -15,30 +15,34 @@ _log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 _STALLED_SECONDS = 60
-_PAUSE_SECONDS = 1.0
 
 # What another attempt cannot mend. Servers that are busy answer 408, 429 or 5xx.
 _FINAL_ERRORS = (
     pycurl.E_UNSUPPORTED_PROTOCOL,
     pycurl.E_URL_MALFORMAT,
     pycurl.E_FILE_COULDNT_READ_FILE,
-    pycurl.E_FILESIZE_EXCEEDED,
-    pycurl.E_WRITE_ERROR,
 )
 
 
-def download(url: str, path: Path, most_bytes: int, pause: float = _PAUSE_SECONDS) -> None:
+def download(
+    url: str, path: Path, most_bytes: int, checked: bool = True, pause: float = 1.0
+) -> None:
     """Fetch `url` (http, https or file) to `path`, which is there only when it is whole.
 
-    What an earlier call got is kept beside it, in <name>.part, and continued. A failure that may
-    pass is tried again, five times in all, after pauses of 1, 2, 4 and 8 times `pause` seconds.
-    Raises InputError for one that does not, and for more than `most_bytes`.
+    What an earlier call got from that address is kept beside it and continued. A failure that may
+    pass is tried again, five attempts in all, after pauses of 1, 2, 4 and 8 times `pause` seconds.
+    A file that nobody will have `checked` afterwards is not continued, and refused where the server
+    does not say how long it is. Raises InputError for a failure that does not pass, and for more
+    than `most_bytes`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
+    # Of this address alone: the bytes of two sources do not belong together.
+    part = path.with_name(f"{path.name}.{hashlib.sha256(url.encode()).hexdigest()[:12]}.part")
     for attempt in range(ATTEMPTS):
+        if not checked:
+            part.unlink(missing_ok=True)
         try:
-            _attempt(url, part, most_bytes)
+            _attempt(url, part, most_bytes, checked)
             part.replace(path)
             return
         except _FailedError as error:
@@ -60,16 +64,23 @@ class _FailedError(Exception):
         self.final, self.advice = final, advice
 
 
-def _attempt(url: str, part: Path, most_bytes: int) -> None:
+def _attempt(url: str, part: Path, most_bytes: int, checked: bool) -> None:
     have = part.stat().st_size if part.exists() else 0
+    whole: list[int] = []
     curl = pycurl.Curl()
-    with part.open("ab") as file, progress(None, part.stem, "B", done=have) as bar:
+    with part.open("ab") as file, progress(None, part.name, "B", done=have) as bar:
 
         def moved(total: int, got: int, _upload: int, _uploaded: int) -> int:
             bar.total = have + total or None
             bar.update(have + got - bar.n)
             # The server need not say how much it will send.
             return int(have + got > most_bytes)
+
+        def header(line: bytes) -> None:
+            # What a server without more to send says: Content-Range: bytes */<all there is>.
+            name, _, value = line.decode("latin1").partition(":")
+            if name.lower() == "content-range" and value.strip().startswith("bytes */"):
+                whole.append(int(value.rpartition("/")[2]))
 
         curl.setopt(pycurl.URL, url)
         curl.setopt(pycurl.CAINFO, certifi.where())
@@ -83,6 +94,7 @@ def _attempt(url: str, part: Path, most_bytes: int) -> None:
         curl.setopt(pycurl.LOW_SPEED_TIME, _STALLED_SECONDS)
         curl.setopt(pycurl.RESUME_FROM_LARGE, have)
         curl.setopt(pycurl.WRITEDATA, file)
+        curl.setopt(pycurl.HEADERFUNCTION, header)
         curl.setopt(pycurl.NOPROGRESS, False)
         curl.setopt(pycurl.XFERINFOFUNCTION, moved)
         code, reason = pycurl.E_OK, ""
@@ -91,26 +103,35 @@ def _attempt(url: str, part: Path, most_bytes: int) -> None:
         except pycurl.error as error:
             code, reason = error.args
         status = curl.getinfo(pycurl.RESPONSE_CODE)
+        length = curl.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
         curl.close()
-    # libcurl takes "no such range" for "it is all there", also where the part has more.
-    if code == pycurl.E_OK and status != 416:
-        return
-    failure = _failure(code, reason, status, most_bytes)
-    # The server has no ranges, or fewer bytes than were kept: from the start, then.
-    no_ranges = code in (pycurl.E_RANGE_ERROR, pycurl.E_BAD_DOWNLOAD_RESUME) or status == 416
-    if no_ranges or failure.final:
+    if status == 416:
+        if whole[-1:] == [have]:
+            return
+        # Fewer bytes than were kept: from the start, then.
         part.unlink()
-    raise failure
+        raise _FailedError("the server has fewer bytes than were kept", False)
+    if code != pycurl.E_OK:
+        if code in (pycurl.E_RANGE_ERROR, pycurl.E_ABORTED_BY_CALLBACK):
+            part.unlink()
+        raise _failure(part, code, reason, status, most_bytes)
+    if not checked and length < 0:
+        raise _FailedError(
+            "the server does not say how long the file is, so that a cut would not show", True,
+            "set fetch.mirror to a copy",
+        )  # fmt: skip
 
 
-def _failure(code: int, reason: str, status: int, most_bytes: int) -> _FailedError:
+def _failure(part: Path, code: int, reason: str, status: int, most_bytes: int) -> _FailedError:
     if code == pycurl.E_ABORTED_BY_CALLBACK:
         return _FailedError(
             f"sends more than {most_bytes:,} bytes, more than such a file has", True,
             "check the address, or fetch.mirror",
         )  # fmt: skip
-    if code == pycurl.E_HTTP_RETURNED_ERROR or status == 416:
-        passing = status in (408, 416, 429) or status >= 500
+    if code == pycurl.E_WRITE_ERROR:
+        return _FailedError(f"cannot be written to {part}", True, "make room on the disk")
+    if code == pycurl.E_HTTP_RETURNED_ERROR:
+        passing = status in (408, 429) or status >= 500
         return _FailedError(
             f"the server answers {status}", not passing,
             "try again later" if passing else "check the address, or set fetch.mirror to a copy",

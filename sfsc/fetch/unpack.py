@@ -15,8 +15,8 @@ def unpack(archive: Path, folder: Path, staging: Path, flat: bool, most_bytes: i
 
     They are written to `staging`, on the same disk, and moved when the archive has been read to
     its end. With `flat` the archive's own folders are left out. Files that are no images are passed
-    over. Raises InputError for what `files_in` refuses, for an image that is there twice, an
-    archive without any, and for more than `most_bytes` of images.
+    over. Raises InputError for what `files_in` refuses, `most_bytes` of content included, for an
+    image that is there twice and for an archive without any; OSError where the disk is full.
     """
     shutil.rmtree(staging, ignore_errors=True)
     try:
@@ -31,8 +31,7 @@ def unpack(archive: Path, folder: Path, staging: Path, flat: bool, most_bytes: i
 
 def _write(archive: Path, staging: Path, flat: bool, most_bytes: int) -> set[str]:
     names: set[str] = set()
-    room = most_bytes
-    with files_in(archive, f"unpack {archive.name}") as files:
+    with files_in(archive, f"unpack {archive.name}", most_bytes) as files:
         for path, content in files:
             name = path.name if flat else path.as_posix()
             if not is_image(path.name):
@@ -43,12 +42,6 @@ def _write(archive: Path, staging: Path, flat: bool, most_bytes: int) -> set[str
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             with (staging / name).open("wb") as target:
                 while piece := content.read(_BUFFER):
-                    room -= len(piece)
-                    if room < 0:
-                        raise InputError(
-                            f"{archive}: unpacks to more than {most_bytes:,} bytes, more than such"
-                            " an archive holds; take another copy"
-                        )
                     target.write(piece)
     if not names:
         raise InputError(f"{archive}: holds no images; take another copy")

@@ -1,5 +1,7 @@
 """How long each sub-model takes on this machine, exported as ONNX."""
 
+import logging
+import math
 import statistics
 import tempfile
 import time
@@ -11,9 +13,11 @@ import pandas as pd
 
 from sfsc import layout, submodel
 from sfsc.deploy.export import INPUT, OUTPUT, export
-from sfsc.files import replacing
+from sfsc.files import InputError, replacing
 from sfsc.progress import progress
 from sfsc.report.inputs import ARCHITECTURE, BATCH, read_cost
+
+_log = logging.getLogger(__name__)
 
 _WARM_UP = 3
 _SECONDS = 0.5
@@ -23,7 +27,8 @@ def write_latency(results: Path, threads: int) -> None:
     """Write latency.csv: of each architecture in cost.csv, as ONNX, on `threads` CPU threads.
 
     `single_ms` is the median latency of one image and `batch_ms` that of a batch of 32, in
-    milliseconds. Times what ONNX Runtime does, without the preparation of images.
+    milliseconds, without the preparation of images; both are empty for a model that ONNX cannot
+    hold.
     """
     rows = read_cost(results).drop_duplicates(list(ARCHITECTURE))
     measured = []
@@ -32,9 +37,14 @@ def write_latency(results: Path, threads: int) -> None:
             family = layout.models(results, row["train_set"], row["method"], row["seed"])
             model = submodel.load(family / f"{row['model']}.safetensors")
             path = Path(folder, "model.onnx")
-            export(model, path, "onnx")
-            size = model.spec.image_size
-            times = [latency_ms(path, batch, size, threads) for batch in (1, BATCH)]
+            times = [math.nan, math.nan]
+            try:
+                export(model, path, "onnx")
+            except InputError as error:
+                _log.warning("no latency of %s %s: %s", row["train_set"], row["model"], error)
+            else:
+                size = model.spec.image_size
+                times = [latency_ms(path, batch, size, threads) for batch in (1, BATCH)]
             measured.append([row[name] for name in ARCHITECTURE] + times)
     with replacing(results / "latency.csv") as beside:
         frame = pd.DataFrame(measured, columns=[*ARCHITECTURE, "single_ms", "batch_ms"])

@@ -82,8 +82,9 @@ class Family:
             )
             self._skipped, labels = len(images.ids) - len(rows), labels[rows]
             self.batches = MemoryBatches(
-                pixels, labels, options.batch_size, options.augment, device
-            )
+                pixels, labels, options.batch_size, options.augment, device,
+                task.train_set.together,
+            )  # fmt: skip
         if self.batches.batch_size % processes.count:
             raise InputError(
                 f"training.batch_size: {self.batches.batch_size} images cannot be shared equally"

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import multiprocessing
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,8 @@ from local_site import put, tar_of
 from sfsc.config import check
 from sfsc.fetch import fetch as fetching
 from sfsc.fetch.catalogue import SET_NAMES, items
-from sfsc.fetch.fetch import at_mirror, done_marker, fetch
-from sfsc.fetch.plan import needed, plan
+from sfsc.fetch.fetch import at_mirror, fetch
+from sfsc.fetch.plan import done_marker, needed, plan
 from sfsc.files import InputError
 
 IMAGES = {"./0/1/2/0123456789abcdef.jpg": b"one" * 100, "./f/f/f/ffffffffffffffff.jpg": b"two"}
@@ -32,7 +33,8 @@ def placed(root, folder="gldv2/train"):
 
 
 def left_over(root):
-    return [path for path in (root / ".fetching").rglob("*") if path.is_file()]
+    files = (path for path in (root / ".fetching").rglob("*") if path.is_file())
+    return [path for path in files if ".locks" not in path.parts]
 
 
 def test_addresses_are_those_of_the_sites():
@@ -116,7 +118,7 @@ def test_a_bad_archive_does_not_touch_what_is_there(site, archive, tmp_path, fil
 def test_truncated_archives_and_bombs_are_refused(site, archive, tmp_path):
     whole = tar_of(IMAGES)
     put(site.folder, archive, whole[:1024])  # ends where a file ends
-    with pytest.raises(InputError, match="was cut short"):
+    with pytest.raises(InputError, match="damaged or was cut short"):
         fetch(archive, tmp_path)
     put(site.folder, archive, tar_of({GOOD: bytes(1000)}))
     with pytest.raises(InputError, match="unpacks to more than 900 bytes"):
@@ -148,7 +150,46 @@ def test_a_file_that_is_kept_whole(site, tmp_path):
     fetch(table, tmp_path)
     assert (tmp_path / "gldv2/train_clean.csv").read_bytes() == b"landmark_id,images\n"
     assert not left_over(tmp_path)
-    assert (tmp_path / "gldv2/train_clean.csv").stat().st_nlink == 1
+
+
+def test_a_table_or_truth_that_is_none_does_not_replace_a_good_one(site, tmp_path):
+    table, truth = items("gldv2", "train", {})[0], items("roxford5k", "eval", {})[0]
+    for item in (table, truth):
+        (tmp_path / item.kept_as).parent.mkdir(parents=True)
+        (tmp_path / item.kept_as).write_bytes(b"good")
+        put(site.folder, item, b"<html>moved</html>")
+        with pytest.raises(InputError, match=r"no column|no pickle"):
+            fetch(at_mirror(item, site.url), tmp_path)
+        assert (tmp_path / item.kept_as).read_bytes() == b"good"
+    assert not left_over(tmp_path)
+
+
+def test_a_full_disk_throws_nothing_away(site, archive, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    with pytest.raises(InputError, match=r"No space left on device.*make room"):
+        fetch(archive, tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(fetching, "unpack", full)
+    with pytest.raises(InputError, match=r"No space left on device.*make room"):
+        fetch(archive, tmp_path)
+    monkeypatch.undo()
+    fetch(archive, tmp_path)
+    assert placed(tmp_path) == PLACED
+    assert site.requests[archive.name] == 1
+
+
+def test_two_processes_fetch_an_item_once(site, archive, tmp_path):
+    processes = [multiprocessing.Process(target=fetch, args=(archive, tmp_path)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert site.requests[archive.name] == 1
+    assert placed(tmp_path) == PLACED
 
 
 def test_a_checksum_file_that_is_none(site, archive, tmp_path):
@@ -178,15 +219,17 @@ def test_only_what_the_profile_names_is_fetched(tmp_path, monkeypatch):
         "gldv2/metadata/train_clean.csv",
         *(f"gldv2/train/images_{number:03d}.tar" for number in range(3)),
     ]
-    assert "gldv2/train" in plan(config)
-    assert "Disk: 5.0 GB" in plan(config)  # of two archives at a time, beside their images
+    text, has_room = plan(config)
+    assert "gldv2/train" in text
+    assert "Disk: 5.0 GB" in text  # of two archives at a time, beside their images
+    assert has_room
     for item in needed(config):
         marker = done_marker(tmp_path / "real", item.name)
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.write_text("{}")
-    assert plan(config) == ""
+    assert plan(config) == ("", True)
     config.pop("fetch")
-    assert plan(config) == ""
+    assert plan(config) == ("", True)
 
 
 def test_a_set_that_cannot_be_fetched_and_a_disk_that_is_full(tmp_path, monkeypatch):
@@ -194,5 +237,42 @@ def test_a_set_that_cannot_be_fetched_and_a_disk_that_is_full(tmp_path, monkeypa
     with pytest.raises(InputError, match=r"eval_sets\.x\.path: x below fetch\.path is no set"):
         check(profile(tmp_path, x=other | {"train_set": "landmarks"}), "p.yaml")
     monkeypatch.setattr("sfsc.fetch.plan._free", lambda root: 10**9)
-    with pytest.raises(InputError, match=r"1\.0 GB free, and this profile fetches"):
-        plan(check(profile(tmp_path), "p.yaml"))
+    text, has_room = plan(check(profile(tmp_path), "p.yaml"))
+    assert "1.0 GB are free.\nTHAT IS TOO LITTLE" in text
+    assert not has_room
+
+
+def test_kind_name_and_set_must_agree(tmp_path, monkeypatch):
+    root = tmp_path / "real"
+    oxford = {"kind": "revisited", "name": "roxford5k", "path": str(root / "roxford5k")}
+    for change, message in (
+        (
+            {"name": "rparis6k"},
+            r"eval_sets\.x\.path: roxford5k has the name roxford5k, not rparis6k",
+        ),
+        ({"path": str(root / "gldv2")}, "gldv2 is of the kind gldv2, not revisited"),
+        ({"path": str(root / "revisitop1m")}, "revisitop1m is fetched for distractors alone"),
+        ({"distractors": str(root / "gldv2")}, r"x\.distractors: gldv2 is fetched for distractors"),
+        ({"path": "${NOWHERE}/x"}, "the environment variable NOWHERE is not set"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check(profile(tmp_path, x=oxford | change | {"train_set": "landmarks"}), "p.yaml")
+    million = {"distractors": str(root / "revisitop1m"), "train_set": "landmarks"}
+    assert len(needed(check(profile(tmp_path, x=oxford | million), "p.yaml"))) == 4 + 2 + 101
+
+    config = profile(tmp_path)
+    config["fetch"]["path"] = "${NOWHERE}/real"
+    with pytest.raises(InputError, match=r"fetch\.path: the environment variable NOWHERE"):
+        check(config, "p.yaml")
+    monkeypatch.setenv("MIRROR", "http://host/a")
+    assert at_mirror(items("gldv2", "train", {})[1], "${MIRROR}/b").md5_url == (
+        "http://host/a/b/gldv2/md5sum/train/md5.images_000.txt"
+    )
+
+
+def test_two_sets_cannot_be_packed_into_one_folder(tmp_path):
+    config = profile(tmp_path)
+    config["train_sets"]["landmarks"]["packed"] = "p"
+    config["train_sets"]["others"] = config["train_sets"]["landmarks"] | {"image_size": 64}
+    with pytest.raises(InputError, match=r"train_sets\.others\.packed: p is that of landmarks"):
+        check(config, "p.yaml")

@@ -1,6 +1,9 @@
 """Downloads from a server that misbehaves."""
 
+import hashlib
 import random
+import resource
+import signal
 
 import pytest
 
@@ -17,6 +20,12 @@ def file(site):
     return f"{site.url}/a.bin"
 
 
+def part(path, url):
+    """Where what was got of an address is kept."""
+    digest = hashlib.sha256(url.encode()).hexdigest()[:12]
+    return path.with_name(f"{path.name}.{digest}.part")
+
+
 @pytest.mark.parametrize(
     "faults", [[], [500, 503], ["cut"], ["cut", "cut", 500, "cut"], ["cut", "whole"], [408, 429]]
 )
@@ -29,22 +38,65 @@ def test_failures_that_pass_are_tried_again(site, file, tmp_path, faults):
 
 
 def test_a_download_that_was_cut_is_continued(site, file, tmp_path):
-    (tmp_path / "got.part").write_bytes(CONTENT[:2_000_000])
+    part(tmp_path / "got", file).write_bytes(CONTENT[:2_000_000])
     download(file, tmp_path / "got", MOST)
     assert (tmp_path / "got").read_bytes() == CONTENT
     assert site.bytes["a.bin"] == 1_000_000
 
 
 def test_a_server_without_ranges_sends_it_from_the_start(site, file, tmp_path):
-    (tmp_path / "got.part").write_bytes(CONTENT[:2_000_000])
+    part(tmp_path / "got", file).write_bytes(CONTENT[:2_000_000])
     site.faults["a.bin"] = ["whole"]
     download(file, tmp_path / "got", MOST, pause=0.01)
     assert (tmp_path / "got").read_bytes() == CONTENT
 
 
-def test_a_part_that_holds_all_or_more_is_fetched_anew(site, file, tmp_path):
-    (tmp_path / "got.part").write_bytes(CONTENT + b"more")
+def test_a_part_that_holds_more_is_fetched_anew_and_a_whole_one_not_again(site, file, tmp_path):
+    part(tmp_path / "got", file).write_bytes(CONTENT + b"more")
     download(file, tmp_path / "got", MOST, pause=0.01)
+    assert (tmp_path / "got").read_bytes() == CONTENT
+    assert site.bytes["a.bin"] == len(CONTENT)
+    part(tmp_path / "again", file).write_bytes(CONTENT)
+    download(file, tmp_path / "again", MOST)
+    assert (tmp_path / "again").read_bytes() == CONTENT
+    assert site.bytes["a.bin"] == len(CONTENT)
+
+
+def test_parts_of_two_sources_are_not_put_together(site, file, tmp_path):
+    (site.folder / "b.bin").write_bytes(bytes(3_000_000))
+    part(tmp_path / "got", f"{site.url}/b.bin").write_bytes(bytes(2_000_000))
+    download(file, tmp_path / "got", MOST)
+    assert (tmp_path / "got").read_bytes() == CONTENT
+
+
+def test_what_nobody_checks_is_not_continued_and_must_have_a_length(site, file, tmp_path):
+    part(tmp_path / "got", file).write_bytes(bytes(2_000_000))
+    site.faults["a.bin"] = ["cut"]
+    download(file, tmp_path / "got", MOST, checked=False, pause=0.01)
+    assert (tmp_path / "got").read_bytes() == CONTENT
+    site.faults["a.bin"] = ["unsaid"]
+    with pytest.raises(InputError, match="does not say how long the file is"):
+        download(file, tmp_path / "other", MOST, checked=False, pause=0.01)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_failure_of_the_server_or_the_disk_keeps_what_there_is(site, file, tmp_path):
+    kept = part(tmp_path / "got", file)
+    kept.write_bytes(CONTENT[:1_000_000])
+    site.faults["a.bin"] = [404]
+    with pytest.raises(InputError, match="answers 404"):
+        download(file, tmp_path / "got", MOST, pause=0.01)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, limit[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot be written to .*part; make room on the disk"):
+            download(file, tmp_path / "got", MOST, pause=0.01)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert kept.stat().st_size >= 1_000_000
+    download(file, tmp_path / "got", MOST)
     assert (tmp_path / "got").read_bytes() == CONTENT
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import yaml
 
 from sfsc import config as profiles
-from sfsc.fetch.fetch import done_marker
 from sfsc.fetch.plan import needed, needed_by, plan
 from sfsc.files import InputError, replacing
 
@@ -53,7 +52,7 @@ def data_files(entry):
 
 def source_files(entry):
     """The same, of what is packed where a set is."""
-    fetched = [done_marker(FETCHED, item.name) for item in needed_by(config, entry)]
+    fetched = [f"{FETCHED}/.jobs/{item.name}" for item in needed_by(config, entry)]
     if profiles.is_generated(config, entry):
         return SYNTHETIC_FILES + fetched
     at_hand = [

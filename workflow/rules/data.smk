@@ -21,21 +21,20 @@ if "synthetic" in config:
             "sfsc generate --config {CONFIG} 2> {log}"
 
 
-if "fetch" in config:
-    if workflow.is_main_process:
-        try:
-            print(plan(config), file=sys.stderr)
-        except InputError as error:
-            raise WorkflowError(str(error)) from None
+if FETCHED:
+    if workflow.is_main_process and (text := plan(config)[0]):
+        print(text, file=sys.stderr)
 
-    # One job a file; a marker says that its images are in place.
+    # One job a file. The command keeps a record of its own, which Snakemake, that removes outputs
+    # of what it takes for unfinished, does not know: a job that runs again fetches nothing again.
     rule fetch:
         output:
-            done_marker(FETCHED, "{item}"),
+            touch(f"{FETCHED}/.jobs/{{item}}"),
         log:
             f"{RESULTS}/logs/fetch/{{item}}.log",
         wildcard_constraints:
             item="|".join(re.escape(item.name) for item in needed(config)),
+        localrule: True
         shell:
             "sfsc fetch --config {CONFIG} {wildcards.item} 2> {log}"
 
@@ -64,4 +63,4 @@ if PACKED:
         benchmark:
             f"{RESULTS}/benchmarks/pack/{{folder}}.tsv"
         shell:
-            "sfsc pack --config {CONFIG} --train-set {params.name} --workers {threads} 2> {log}"
+            "sfsc pack --config {CONFIG} --train-set {params.name} --workers {threads} 2> {log:q}"

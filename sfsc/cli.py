@@ -182,7 +182,7 @@ def embed(file: Path, eval_set: str, method: str) -> None:
     import torch
 
     from sfsc.data.kinds import retrieval_set
-    from sfsc.embed import embed_set
+    from sfsc.embed import Sizes, embed_set
 
     profile = _profile(file, eval_set=eval_set)
     torch.set_num_threads(profile.get("threads", 1))
@@ -195,7 +195,8 @@ def embed(file: Path, eval_set: str, method: str) -> None:
         for seed in profile["seeds"]
         for name in config.model_names(profile)
     }
-    embed_set(retrieval_set(entry), models)
+    sizes = Sizes(entry.get("long_side"), tuple(entry.get("scales", (1.0,))))
+    embed_set(retrieval_set(entry), models, sizes)
 
 
 @main.command("evaluate-method")

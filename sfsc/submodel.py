@@ -1,8 +1,10 @@
 """The sub-model file: a static network in safetensors, and how to build and feed it."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,11 +30,27 @@ class SubModel:
     classes: int
     """How many classes it was trained on."""
 
+    @property
+    def takes_any_size(self) -> bool:
+        """Whether it embeds images of another size than the spec's: transformers do not."""
+        known = timm.get_pretrained_cfg(self.spec.backbone)
+        return known is None or not known.fixed_input_size
+
     @torch.inference_mode()
-    def embed(self, pixels: Tensor) -> Tensor:
-        """uint8 images (B, S, S, 3) of the spec's size to L2-normalised float32 (B, D)."""
+    def embed(self, pixels: Tensor, scales: Sequence[float] = (1.0,)) -> Tensor:
+        """uint8 images (B, H, W, 3), of the spec's size or any, to L2-normalised float32 (B, D).
+
+        With several `scales` images are embedded at each of these factors of their size, and the
+        normalised embeddings are averaged and normalised.
+        """
         self.network.eval()
-        return F.normalize(self.network(self.normalisation(pixels)).float(), dim=1)
+        images = self.normalisation(pixels)
+        embeddings = [
+            F.normalize(self.network(_scaled(images, scale)).float(), dim=1) for scale in scales
+        ]
+        if len(embeddings) == 1:
+            return embeddings[0]
+        return F.normalize(torch.stack(embeddings).mean(dim=0), dim=1)
 
 
 def save(path: Path, model: SubModel) -> None:
@@ -68,6 +86,12 @@ def load(path: Path, device: torch.device | None = None) -> SubModel:
     normalisation = Normalisation(*(tuple(info["normalisation"][key]) for key in ("mean", "std")))
     network = network.to(memory_format=torch.channels_last).to(device).eval()
     return SubModel(network, spec, width, normalisation, info["classes"])
+
+
+def _scaled(images: Tensor, scale: float) -> Tensor:
+    if scale == 1.0:
+        return images
+    return F.interpolate(images, scale_factor=scale, mode="bilinear", align_corners=False)
 
 
 @torch.no_grad()

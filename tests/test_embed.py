@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sfsc import submodel
 from sfsc.data.loader import Normalisation
 from sfsc.data.sets import ArrayImages, GroundTruth, LabelRelevance, RetrievalSet
-from sfsc.embed import embed_set
+from sfsc.embed import Sizes, embed_set
 from sfsc.files import InputError
 from sfsc.submodel import SubModel
 from sfsc.switchable.backbone import NetworkSpec
@@ -139,3 +140,47 @@ def test_sub_models_of_different_image_sizes_are_refused(tmp_path):
         models[tmp_path / str(size)] = tmp_path / f"{size}.safetensors"
     with pytest.raises(InputError, match=r"\[16, 24\]"):
         embed_set(make_set(), models)
+
+
+class Sized:
+    """Images of several sizes and shapes; `read` as the protocol says."""
+
+    def __init__(self, sizes):
+        random = np.random.default_rng(1)
+        self.pixels = [random.integers(0, 256, (h, w, 3), dtype=np.uint8) for w, h in sizes]
+        self.ids = [str(place) for place in range(len(sizes))]
+
+    def read(self, row, least=0):
+        return Image.fromarray(self.pixels[row])
+
+
+def test_images_of_any_shape_at_several_scales(tmp_path, monkeypatch):
+    """Against one image at a time: Pillow, torch's interpolation, the plain network."""
+    images = Sized([(64, 40), (40, 64), (64, 40), (20, 30), (100, 50), (64, 40)])
+    truth = GroundTruth("labelled", images.ids, images.ids, {})
+    submodel.save(tmp_path / "m.safetensors", make_model())
+    monkeypatch.setattr("sfsc.embed._LARGEST_BATCH", 2 * 48 * 30)  # two at a time
+    models = {tmp_path / "m": tmp_path / "m.safetensors"}
+    embed_set(RetrievalSet(images, images, truth), models, Sizes(48, (1.0, 0.5)))
+    found = np.load(tmp_path / "m" / "gallery.npy")
+
+    model = submodel.load(tmp_path / "m.safetensors")
+    mean, std = (torch.tensor(x)[:, None, None] for x in (COLOURS.mean, COLOURS.std))
+    sizes = [(48, 30), (30, 48), (48, 30), (20, 30), (48, 24), (48, 30)]
+    for row, size in enumerate(sizes):
+        image = images.read(row).resize(size, Image.Resampling.BICUBIC)
+        x = (torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255 - mean) / std
+        small = torch.nn.functional.interpolate(x[None], scale_factor=0.5, mode="bilinear")
+        with torch.no_grad():
+            both = [torch.nn.functional.normalize(model.network(y)) for y in (x[None], small)]
+        expected = torch.nn.functional.normalize(both[0] + both[1])[0]
+        np.testing.assert_allclose(found[row], expected.numpy(), atol=1e-5)
+
+
+def test_transformers_take_their_own_size_alone(tmp_path):
+    spec = NetworkSpec("test_vit", 8, image_size=32)
+    network = build(spec, [1.0], 0).extract(0)
+    submodel.save(tmp_path / "m.safetensors", SubModel(network, spec, 1.0, COLOURS, classes=3))
+    with pytest.raises(InputError, match="long_side, scales: test_vit takes images of 32 pixels"):
+        embed_set(make_set(), {tmp_path / "m": tmp_path / "m.safetensors"}, Sizes(48))
+    assert not (tmp_path / "m").exists()

@@ -104,7 +104,7 @@ def fetch(file: Path, name: str) -> None:
 def pack(file: Path, train_set: str, workers: int) -> None:
     """Pack a training set's images, at the training size, into shards that are read in a row."""
     from sfsc.data import packed
-    from sfsc.data.kinds import packed_description, source_set
+    from sfsc.data.kinds import source_set
 
     profile = _profile(file, train_set=train_set)
     entry = profile["train_sets"][train_set]
@@ -113,7 +113,7 @@ def pack(file: Path, train_set: str, workers: int) -> None:
     on_bad_image = config.settings(profile, train_set)["training"].get("on_bad_image", "stop")
     packed.pack(
         source_set(entry, on_bad_image), config.expanded(entry["packed"]), entry["image_size"],
-        packed_description(entry), on_bad_image, workers,
+        config.packed_description(entry), on_bad_image, workers,
     )  # fmt: skip
 
 

@@ -66,6 +66,11 @@ def expanded(path: str) -> Path:
     return Path(os.path.expandvars(path))
 
 
+def packed_description(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an entry of `train_sets` decides which images are packed, and how."""
+    return {key: entry.get(key) for key in ("kind", "path", "image_size", "class_fraction")}
+
+
 def is_generated(config: Config, entry: Mapping[str, Any]) -> bool:
     """Whether the workflow itself makes the data of a set."""
     return (
@@ -164,16 +169,16 @@ def _inconsistencies(config: Config) -> Iterator[str]:
                 mistake = _mistake_of_path(config, entry, key, path)
                 if mistake:
                     yield f"{section}.{name}.{key}: {mistake}"
-    folders: dict[Path, str] = {}
+    packers: dict[Path, str] = {}
     for name, entry in config["train_sets"].items():
-        if "packed" in entry:
-            folder = expanded(entry["packed"])
-            if unset := _unset(folder):
-                yield f"train_sets.{name}.packed: {unset}"
-            elif folder in folders:
-                other = folders[folder]
-                yield f"train_sets.{name}.packed: {folder} is that of {other}; choose another"
-            folders[folder] = name
+        if "packed" not in entry:
+            continue
+        folder = expanded(entry["packed"])
+        other = packers.setdefault(folder, name)
+        if unset := _unset(folder):
+            yield f"train_sets.{name}.packed: {unset}"
+        elif packed_description(entry) != packed_description(config["train_sets"][other]):
+            yield f"train_sets.{name}.packed: {folder} holds other images, those of {other}"
     for key in ("path", "mirror"):
         unset = _unset(expanded(config.get("fetch", {}).get(key, "")))
         if unset:

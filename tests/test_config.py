@@ -105,3 +105,11 @@ def test_conda_users_get_the_same_versions():
     pip = environment["dependencies"][-1]["pip"]
     assert "--constraint constraints.txt" in pip
     assert "--editable .[dev]" in pip
+
+
+@pytest.mark.parametrize(
+    "file", sorted((config.ROOT / "config").glob("*.yaml")), ids=lambda f: f.stem
+)
+def test_the_shipped_profiles_are_in_order(file, tmp_path, monkeypatch):
+    monkeypatch.setenv("SFSC_CIFAR10", str(tmp_path))
+    assert config.read(file)["profile"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from sfsc.config import data_path, expanded
+from sfsc.config import data_path, expanded, packed_description
 from sfsc.data import cifar, digits, folder, gldv2, packed, revisited
 from sfsc.data.sets import RetrievalSet, TrainSet, some_classes
 
@@ -13,11 +13,6 @@ def train_set(entry: Mapping[str, Any], on_bad_image: Literal["stop", "skip"] = 
     if "packed" in entry:
         return packed.train_set(expanded(entry["packed"]), packed_description(entry))
     return source_set(entry, on_bad_image)
-
-
-def packed_description(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What of an entry decides which images are packed, and how."""
-    return {key: entry.get(key) for key in ("kind", "path", "image_size", "class_fraction")}
 
 
 def source_set(

@@ -270,9 +270,13 @@ def test_kind_name_and_set_must_agree(tmp_path, monkeypatch):
     )
 
 
-def test_two_sets_cannot_be_packed_into_one_folder(tmp_path):
+def test_two_sets_share_a_packed_folder_only_with_the_same_images(tmp_path):
     config = profile(tmp_path)
     config["train_sets"]["landmarks"]["packed"] = "p"
-    config["train_sets"]["others"] = config["train_sets"]["landmarks"] | {"image_size": 64}
-    with pytest.raises(InputError, match=r"train_sets\.others\.packed: p is that of landmarks"):
+    config["train_sets"]["others"] = config["train_sets"]["landmarks"] | {"model": {}}
+    check(config, "p.yaml")
+    config["train_sets"]["others"]["image_size"] = 64
+    with pytest.raises(
+        InputError, match=r"others\.packed: p holds other images, those of landmarks"
+    ):
         check(config, "p.yaml")

@@ -46,6 +46,10 @@ class DecodedBatches(Batches):
         self._ahead: Iterator[Tensor] = iter(())
         self._next: tuple[int, int, int, int] | None = None
 
+    def close(self) -> None:
+        """End the worker processes: at Python's own exit, which sends SIGTERM, they would stay."""
+        self._ahead, self._next = iter(()), None
+
     def _read(self, seed: int, step: int, part: int, parts: int) -> Tensor:
         if self._next != (seed, step, part, parts):
             loader = DataLoader(

@@ -134,6 +134,10 @@ class Batches(ABC):
         return images, labels.to(self.device, non_blocking=True)
 
     @abstractmethod
+    def close(self) -> None:
+        """End what reads ahead."""
+
+    @abstractmethod
     def _read(self, seed: int, step: int, part: int, parts: int) -> Tensor:
         """The pixels of a part of a batch, uint8 (B, S, S, 3)."""
 
@@ -172,6 +176,9 @@ class MemoryBatches(Batches):
         super().__init__(labels, batch_size, augment, normalisation_of(pixels), device, together)
         self.digest = hashlib.sha256(pixels.data).hexdigest()
         self._pixels = torch.from_numpy(pixels).to(device)
+
+    def close(self) -> None:
+        pass
 
     def _read(self, seed: int, step: int, part: int, parts: int) -> Tensor:
         return self._pixels[self.rows(seed, step, part, parts).to(self.device, non_blocking=True)]

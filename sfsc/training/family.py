@@ -183,5 +183,8 @@ def train_family(task: Task, recipe: Recipe) -> None:
     """Run a recipe and record it, with all processes that torchrun started."""
     with joined() as (processes, device):
         family = Family(task, processes, device)
-        recipe(family)
-        family.finish()
+        try:
+            recipe(family)
+            family.finish()
+        finally:
+            family.batches.close()

@@ -1,5 +1,6 @@
 """Batches of images too many for the memory: worker processes decode them ahead of the training."""
 
+import atexit
 import hashlib
 import signal
 from collections.abc import Iterator
@@ -44,6 +45,8 @@ class DecodedBatches(Batches):
         self._decoded = _Decoded(images, size)
         self._workers = workers
         self._ahead: Iterator[Tensor] = iter(())
+        # Before multiprocessing's own exit, which waits for workers that ignore its SIGTERM.
+        atexit.register(self.close)
         self._next: tuple[int, int, int, int] | None = None
 
     def close(self) -> None:

@@ -1,5 +1,9 @@
 """Batches decoded by worker processes."""
 
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import pytest
 import torch
@@ -57,3 +61,35 @@ def test_labels_follow_their_images(images):
     whole, _ = load_pixels(images, range(20), 12)
     expected = plain.normalisation(torch.from_numpy(whole[labels]))
     torch.testing.assert_close(pixels, expected)
+
+
+@pytest.mark.parametrize("close", [True, False], ids=["closed", "forgotten"])
+def test_no_worker_keeps_the_process_from_its_exit(images, tmp_path, close):
+    """They ignore SIGTERM, by which Python's exit would end them, and it would wait for them."""
+    script = tmp_path / "read.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import multiprocessing
+        from pathlib import Path
+
+        import numpy as np
+        import torch
+
+        from sfsc.data.decoding import DecodedBatches
+        from sfsc.data.loader import Augment
+        from sfsc.data.sets import FileImages
+
+        if __name__ == "__main__":
+            paths = sorted(Path({str(tmp_path)!r}).glob("*.png"))
+            images = FileImages([path.stem for path in paths], paths)
+            rows = np.arange(len(paths))
+            device = torch.device("cpu")
+            batches = DecodedBatches(images, 12, rows, 6, Augment(), device, workers=2)
+            batches.batch(0, 0)
+            assert len(multiprocessing.active_children()) == 2
+            if {close}:
+                batches.close()
+                assert not multiprocessing.active_children()
+        """)
+    )
+    subprocess.run([sys.executable, script], check=True, timeout=60)

@@ -68,12 +68,12 @@ def test_independent_models_are_not(digits):
 def test_the_published_run_of_the_default_profile():
     metrics = pd.read_csv(PUBLISHED)
     metrics = metrics[metrics["metric"].isin(["mAP", "mAP@100"])]
-    for _, part in metrics.groupby(["dataset", "protocol"]):
+    for _, part in metrics.groupby("dataset"):  # the mean over its protocols
         means = part.groupby(["method", "query_model", "gallery_model"])["value"].mean()
         matrices = {
             method: means[method].unstack().to_numpy() for method in part["method"].unique()
         }
         sfsc, independent = outcome(matrices["sfsc"]), outcome(matrices["independent"])
         assert sfsc[1] >= 0.9 * sfsc[0]
-        assert independent[1] < 0.5 * sfsc[1]
+        assert independent[1] <= 2 * outcome(matrices["chance"])[1]
         assert matrices["sfsc"][-1, -1] >= 0.9 * matrices["independent"][-1, -1]

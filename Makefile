@@ -2,12 +2,13 @@
 # make test   the environment, then the tests
 # make bench  speed and memory, measured on this machine, to results/benchmarks/
 # make lint   ruff and mypy
+# make test-slurm   the tiny profile through a SLURM of one node (root, Debian)
 PYTHON ?= python3.11
 VENV := .venv
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: all test bench lint
+.PHONY: all test test-slurm bench lint
 .DELETE_ON_ERROR:
 
 all: $(READY)
@@ -15,6 +16,10 @@ all: $(READY)
 
 test: $(READY)
 	pytest
+
+test-slurm: $(READY)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[cluster]'
+	tests/slurm/run.sh
 
 bench: $(READY)
 	python -m benchmarks.run

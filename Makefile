@@ -8,7 +8,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: all test test-slurm bench lint
+.PHONY: all test bench lint test-slurm
 .DELETE_ON_ERROR:
 
 all: $(READY)

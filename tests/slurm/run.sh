@@ -1,20 +1,13 @@
 #!/usr/bin/env bash
 # The tiny profile through a real SLURM of one node on loopback, against the same run without it.
-# Needs root and Debian's packages slurmctld, slurmd, slurm-client and munge, which it installs.
+# Starts munged, slurmctld and slurmd in a folder of their own, and ends them.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-repository=$PWD
-work=$(mktemp -d)
-host=$(hostname -s)
+repository=$(cd "$(dirname "$0")/../.." && pwd)
 
-stop() {
-    pkill --pidfile "$work/slurmd.pid" || true
-    pkill --pidfile "$work/slurmctld.pid" || true
-    pkill --pidfile "$work/munged.pid" || true
-    rm -rf "$work"
-}
-trap stop EXIT
-
+if [ "$(id -u)" != 0 ]; then
+    echo "tests/slurm/run.sh: only root can start the daemons; run it as root, in a container perhaps" >&2
+    exit 1
+fi
 for tool in slurmctld slurmd sbatch munged; do
     if ! command -v "$tool" > /dev/null; then
         apt-get update -qq
@@ -23,6 +16,26 @@ for tool in slurmctld slurmd sbatch munged; do
         break
     fi
 done
+
+work=$(mktemp -d)
+host=$(hostname -s)
+
+stop() {
+    status=$?
+    if [ "$status" != 0 ]; then
+        tail -n 40 "$work"/*.log >&2 || true
+    fi
+    for daemon in slurmd slurmctld munged; do
+        [ ! -f "$work/$daemon.pid" ] || kill "$(cat "$work/$daemon.pid")" || true
+    done
+    for _ in $(seq 20); do
+        if ! pgrep --full "$work" > /dev/null; then break; fi
+        sleep 0.5
+    done
+    rm -rf "$work"
+    exit "$status"
+}
+trap stop EXIT
 
 cat > "$work/slurm.conf" <<CONF
 ClusterName=tiny
@@ -54,7 +67,7 @@ CONF
 mkdir "$work/state" "$work/spool"
 export SLURM_CONF=$work/slurm.conf
 
-dd if=/dev/urandom of="$work/munge.key" bs=1024 count=1 status=none
+head --bytes 1024 /dev/urandom > "$work/munge.key"
 chmod 400 "$work/munge.key"
 munged --force --key-file="$work/munge.key" --socket="$work/munge.socket" \
     --pid-file="$work/munged.pid" --log-file="$work/munged.log" --seed-file="$work/munge.seed"
@@ -66,12 +79,15 @@ for _ in $(seq 30); do
 done
 sinfo
 
+metrics=results/tiny/metrics.csv
 run() {
     snakemake --snakefile "$repository/Snakefile" --directory "$work/$1" \
-        --configfile "$repository/tests/workflow/tiny.yaml" "${@:2}" all
+        --configfile "$repository/tests/workflow/tiny.yaml" "${@:2}" -- "$metrics"
 }
 export PYTHONPATH=$repository
-run slurm --workflow-profile "$repository/profiles/slurm" --slurm-init-seconds-before-status-checks 5
+# Without accounting, squeue is what tells how jobs are.
+run slurm --workflow-profile "$repository/profiles/slurm" --slurm-status-command squeue \
+    --slurm-init-seconds-before-status-checks 5
 run local --cores 2
-cmp "$work/slurm/results/tiny/metrics.csv" "$work/local/results/tiny/metrics.csv"
-echo "SLURM and the local run wrote the same metrics.csv"
+cmp "$work/slurm/$metrics" "$work/local/$metrics"
+echo "SLURM and the local run wrote the same metrics.csv."

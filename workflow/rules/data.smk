@@ -58,6 +58,11 @@ if PACKED:
         wildcard_constraints:
             folder="|".join(map(re.escape, PACKED)),
         threads: ALL_CORES
+        resources:
+            mem_mb=lambda w, threads, attempt: attempt
+            * asked.pack(config["train_sets"][PACKED[w.folder]], threads)[0],
+            runtime=lambda w, threads, attempt: attempt
+            * asked.pack(config["train_sets"][PACKED[w.folder]], threads)[1],
         log:
             f"{RESULTS}/logs/pack/{{folder}}.log",
         benchmark:

@@ -22,6 +22,10 @@ rule embed:
         # How its embeddings are searched does not change them.
         eval_set=lambda w: canonical({**config["eval_sets"][w.eval_set], "search": None}),
     threads: THREADS
+    resources:
+        mem_mb=lambda w, attempt: attempt * asked.embed(config, w.eval_set)[0],
+        runtime=lambda w, attempt: attempt * asked.embed(config, w.eval_set)[1],
+        gpu=GPUS,
     log:
         f"{RESULTS}/logs/embed/{{eval_set}}-{{method}}.log",
     benchmark:

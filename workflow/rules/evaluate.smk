@@ -9,6 +9,9 @@ rule evaluate:
     params:
         eval_set=lambda w: canonical(config["eval_sets"][w.eval_set]),
     threads: THREADS
+    resources:
+        mem_mb=lambda w, input, attempt: attempt * asked.evaluate(input.size_mb)[0],
+        runtime=lambda w, input, attempt: attempt * asked.evaluate(input.size_mb)[1],
     log:
         f"{RESULTS}/logs/evaluate/{{eval_set}}-{{method}}.log",
     benchmark:

@@ -23,6 +23,10 @@ rule train:
     wildcard_constraints:
         method="|".join(profiles.BUILT_IN),
     threads: THREADS * PROCESSES
+    resources:
+        mem_mb=lambda w, attempt: attempt * asked.train(config, w.train_set)[0],
+        runtime=lambda w, attempt: attempt * asked.train(config, w.train_set)[1],
+        gpu=GPUS * PROCESSES,
     log:
         f"{RESULTS}/logs/train/{{train_set}}-{{method}}-seed{{seed}}.log",
     benchmark:

@@ -1,0 +1,88 @@
+"""What a job asks a cluster for: MB of memory and minutes, from the configuration and the data.
+
+They are bounds for a scheduler, not forecasts. A job that reaches one is started again with more,
+and training goes on from its checkpoint.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sfsc.config import Config, data_path, settings
+
+_LISTED = 17
+"""Bytes of an image's id, and of what parts it from the next, in Google Landmarks v2's lists."""
+
+_CLEAN, _INDEX, _DISTRACTORS, _OTHER = 1_580_470, 761_757, 1_001_001, 60_000
+"""Images of Google Landmarks v2's parts, Revisited's distractors, and of any other set at most."""
+
+_TRAINED = {"gpu": 1500, "thread": 15}
+"""Images a second and sub-model at 224 pixels: ResNet-50's order of magnitude."""
+
+_EMBEDDED = {"gpu": 1000, "thread": 20}
+"""Images a second and sub-model at 512 pixels."""
+
+_PACKED = 40
+"""Images a second and thread; benchmarks/preparation.py measures it."""
+
+_IDLE_MB = 3000
+"""torch, timm and what they load, with a GPU's libraries."""
+
+_WORKER_MB = 1000
+
+
+def train(config: Config, train_set: str) -> tuple[int, int]:
+    """Memory and time of training one family."""
+    entry, training = config["train_sets"][train_set], settings(config, train_set)["training"]
+    images, area = _training_images(entry), entry["image_size"] ** 2
+    workers = training.get("workers", 0)
+    processes = config.get("processes", 1)
+    held = workers * _WORKER_MB if workers else 3 * area * images / 2**20
+    passes = images * training["epochs"] * len(config["widths"]) * area / 224**2
+    return round(processes * (_IDLE_MB + held)), _minutes(
+        passes / _rate(config, _TRAINED) / processes
+    )
+
+
+def embed(config: Config, eval_set: str) -> tuple[int, int]:
+    """Memory and time of embedding a set with every sub-model and seed of a method."""
+    entry = config["eval_sets"][eval_set]
+    scales = entry.get("scales", [1.0])
+    passes = _evaluated_images(entry) * len(config["widths"]) * len(config["seeds"]) * len(scales)
+    return 2 * _IDLE_MB, _minutes(passes / _rate(config, _EMBEDDED))
+
+
+def evaluate(embeddings_mb: float) -> tuple[int, int]:
+    """The same of scoring all pairs of a method's embeddings, of so many MB."""
+    return round(_IDLE_MB + embeddings_mb), _minutes(embeddings_mb / 20)
+
+
+def pack(entry: Mapping[str, Any], threads: int) -> tuple[int, int]:
+    """The same of packing the training set of an entry of the config's `train_sets`."""
+    return _IDLE_MB + threads * _WORKER_MB, _minutes(_training_images(entry) / _PACKED / threads)
+
+
+def _minutes(seconds: float) -> int:
+    return round(15 + seconds / 60)
+
+
+def _rate(config: Config, rates: Mapping[str, int]) -> int:
+    return rates["gpu"] if config.get("gpu") else rates["thread"] * int(config.get("threads", 1))
+
+
+def _training_images(entry: Mapping[str, Any]) -> int:
+    if entry["kind"] != "gldv2":
+        return _OTHER
+    listed = _listed(data_path(entry) / "train_clean.csv", _CLEAN)
+    return round(listed * entry.get("class_fraction", 1.0))
+
+
+def _evaluated_images(entry: Mapping[str, Any]) -> int:
+    if entry["kind"] == "gldv2":
+        return _listed(data_path(entry) / "index.csv", _INDEX)
+    return _OTHER + (_DISTRACTORS if "distractors" in entry else 0)
+
+
+def _listed(path: Path, official: int) -> int:
+    """Images in a list, by its length; the official number where it is not fetched yet."""
+    return path.stat().st_size // _LISTED if path.exists() else official

@@ -73,8 +73,8 @@ def _rate(config: Config, rates: Mapping[str, int]) -> int:
 def _training_images(entry: Mapping[str, Any]) -> int:
     if entry["kind"] != "gldv2":
         return _OTHER
-    listed = _listed(data_path(entry) / "train_clean.csv", _CLEAN)
-    return round(listed * entry.get("class_fraction", 1.0))
+    share: float = entry.get("class_fraction", 1.0)
+    return round(share * _listed(data_path(entry) / "train_clean.csv", _CLEAN))
 
 
 def _evaluated_images(entry: Mapping[str, Any]) -> int:

@@ -196,9 +196,13 @@ def _cost_accuracy(
 def _cost_ticks(axes: Axes, costs: "pd.Series[float]") -> None:
     axes.set_xscale("log")
     ticks = costs.rename("cost").reset_index().drop_duplicates("cost").sort_values("cost")
-    axes.set_xticks(ticks["cost"])
+    places = np.log(ticks["cost"].to_numpy(float))
+    # Where two costs are nearly the same, their labels would lie on each other: one names both.
+    apart = np.diff(places, prepend=-np.inf) > 0.1 * np.ptp(places)
+    labels = ticks.groupby(apart.cumsum()).agg({"model": ", ".join, "cost": "mean"})
+    axes.set_xticks(labels["cost"])
     axes.set_xticklabels(
-        f"{model}\n{cost:.3g}" for model, cost in zip(ticks["model"], ticks["cost"], strict=True)
+        f"{model}\n{cost:.3g}" for model, cost in zip(labels["model"], labels["cost"], strict=True)
     )
     axes.minorticks_off()
 

@@ -8,6 +8,10 @@ if [ "$(id -u)" != 0 ]; then
     echo "tests/slurm/run.sh: only root can start the daemons; run it as root, in a container perhaps" >&2
     exit 1
 fi
+if [ -e /etc/slurm/slurm.conf ]; then
+    echo "tests/slurm/run.sh: this machine has a SLURM of its own (/etc/slurm/slurm.conf); run it elsewhere" >&2
+    exit 1
+fi
 for tool in slurmctld slurmd sbatch munged; do
     if ! command -v "$tool" > /dev/null; then
         apt-get update -qq
@@ -23,7 +27,7 @@ host=$(hostname -s)
 stop() {
     status=$?
     if [ "$status" != 0 ]; then
-        tail -n 40 "$work"/*.log >&2 || true
+        find "$work" -name '*.log' -size +0 -exec tail -n 40 {} + >&2
     fi
     for daemon in slurmd slurmctld munged; do
         [ ! -f "$work/$daemon.pid" ] || kill "$(cat "$work/$daemon.pid")" || true
@@ -32,12 +36,14 @@ stop() {
         if ! pgrep --full "$work" > /dev/null; then break; fi
         sleep 0.5
     done
-    rm -rf "$work"
+    rm -rf "$work" /etc/slurm/slurm.conf
     exit "$status"
 }
 trap stop EXIT
 
-cat > "$work/slurm.conf" <<CONF
+# Where every SLURM command looks: jobs do not inherit SLURM_CONF.
+mkdir -p /etc/slurm
+cat > /etc/slurm/slurm.conf <<CONF
 ClusterName=tiny
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=16817
@@ -65,7 +71,6 @@ NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$(awk '/MemTotal/ {pr
 PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
 mkdir "$work/state" "$work/spool"
-export SLURM_CONF=$work/slurm.conf
 
 head --bytes 1024 /dev/urandom > "$work/munge.key"
 chmod 400 "$work/munge.key"

@@ -22,11 +22,10 @@ from sfsc.data.loader import Augment
 from sfsc.data.sets import FileImages, Images, TrainSet
 from sfsc.files import replacing
 from sfsc.report.provenance import hardware
+from sfsc.resources import CLEAN_IMAGES
 
 _OUT = Path("results/benchmarks")
 _IMAGES, _PIXELS, _SIZE = 4096, 500, 224
-_LANDMARKS = 1_580_470
-"""Images of Google Landmarks v2's clean training set."""
 
 
 def main() -> None:
@@ -43,7 +42,7 @@ def main() -> None:
             packing = _rate(partial(packed.pack, source, target, _SIZE, {}, workers=cores))
             shards = packed.train_set(target, {})
             small = _rate(partial(_decode_all, shards.images, cores))
-            reading = _rate(partial(_read_all, shards, cores))
+            reading = _reading_rate(shards, cores)
             rows += [
                 _row("packing, 500 to 224 pixels", cores, packing, bare),
                 _row("training reader, packed at 224 pixels", cores, reading, small),
@@ -52,7 +51,7 @@ def main() -> None:
     text = (
         f"{hardware()['cpu']}. {_IMAGES} drawn JPEG files of {_PIXELS} pixels. Bare: Pillow decodes"
         " the same files or JPEG strings, in as many processes, and does nothing else. Hours: for"
-        f" {_LANDMARKS:,} images on 16 such cores, if they scale alike.\n\n"
+        f" {CLEAN_IMAGES:,} images on 16 such cores, if they scale alike.\n\n"
         f"{frame.to_markdown(index=False, floatfmt=('', '', '.0f', '.0f', '.2f', '.2f'))}\n"
     )
     with replacing(_OUT / "preparation.md") as beside:
@@ -69,7 +68,7 @@ def _row(what: str, cores: int, rate: float, bare: float) -> dict[str, str | int
         "images a second": rate,
         "bare decoding": bare,
         "ratio": rate / bare,
-        "hours": _LANDMARKS / (rate / cores * 16) / 3600,
+        "hours": CLEAN_IMAGES / (rate / cores * 16) / 3600,
     }
 
 
@@ -104,14 +103,21 @@ def _decode(images: Images, rows: Sequence[int]) -> None:
         images.read(row)
 
 
-def _read_all(source: TrainSet, cores: int) -> None:
-    """An epoch of batches as training gets them, by as many worker processes."""
+def _reading_rate(source: TrainSet, cores: int) -> float:
+    """Images a second of batches as training gets them, once its worker processes are at work."""
     batches = DecodedBatches(
         source.images, _SIZE, source.labels, 128, Augment(), torch.device("cpu"), cores,
         source.together,
     )  # fmt: skip
-    for step in range(batches.steps_per_epoch):
+    first, last = 2 * cores + 1, 3 * batches.steps_per_epoch
+    for step in range(first):  # what the workers have read before the clock starts
         batches._read(0, step, 0, 1)
+    start = time.perf_counter()
+    for step in range(first, last):
+        batches._read(0, step, 0, 1)
+    rate = (last - first) * 128 / (time.perf_counter() - start)
+    batches.close()
+    return rate
 
 
 if __name__ == "__main__":

@@ -13,8 +13,11 @@ from sfsc.config import Config, data_path, settings
 _LISTED = 17
 """Bytes of an image's id, and of what parts it from the next, in Google Landmarks v2's lists."""
 
-_CLEAN, _INDEX, _DISTRACTORS, _OTHER = 1_580_470, 761_757, 1_001_001, 60_000
-"""Images of Google Landmarks v2's parts, Revisited's distractors, and of any other set at most."""
+CLEAN_IMAGES, INDEX_IMAGES = 1_580_470, 761_757
+"""Google Landmarks v2's clean training set, and its gallery."""
+
+_DISTRACTORS, _OTHER = 1_001_001, 60_000
+"""Images of Revisited's distractors, and of any other set at most."""
 
 _TRAINED = {"gpu": 1500, "thread": 15}
 """Images a second and sub-model at 224 pixels: ResNet-50's order of magnitude."""
@@ -23,7 +26,7 @@ _EMBEDDED = {"gpu": 1000, "thread": 20}
 """Images a second and sub-model at 512 pixels."""
 
 _PACKED = 40
-"""Images a second and thread; benchmarks/preparation.py measures it."""
+"""Images a second and thread that a shared disk may leave of benchmarks/preparation.py's rate."""
 
 _IDLE_MB = 3000
 """torch, timm and what they load, with a GPU's libraries."""
@@ -74,12 +77,12 @@ def _training_images(entry: Mapping[str, Any]) -> int:
     if entry["kind"] != "gldv2":
         return _OTHER
     share: float = entry.get("class_fraction", 1.0)
-    return round(share * _listed(data_path(entry) / "train_clean.csv", _CLEAN))
+    return round(share * _listed(data_path(entry) / "train_clean.csv", CLEAN_IMAGES))
 
 
 def _evaluated_images(entry: Mapping[str, Any]) -> int:
     if entry["kind"] == "gldv2":
-        return _listed(data_path(entry) / "index.csv", _INDEX)
+        return _listed(data_path(entry) / "index.csv", INDEX_IMAGES)
     return _OTHER + (_DISTRACTORS if "distractors" in entry else 0)
 
 

@@ -30,11 +30,11 @@ stop() {
         find "$work" -name '*.log' -size +0 -exec tail -n 40 {} + >&2
     fi
     for daemon in slurmd slurmctld munged; do
-        [ ! -f "$work/$daemon.pid" ] || kill "$(cat "$work/$daemon.pid")" || true
-    done
-    for _ in $(seq 20); do
-        if ! pgrep --full "$work" > /dev/null; then break; fi
-        sleep 0.5
+        if [ -f "$work/$daemon.pid" ]; then
+            pid=$(cat "$work/$daemon.pid")
+            kill "$pid" || true
+            timeout 20 tail --pid="$pid" -f /dev/null || true   # until it has ended
+        fi
     done
     rm -rf "$work" /etc/slurm/slurm.conf
     exit "$status"

@@ -68,7 +68,8 @@ def _attempt(url: str, part: Path, most_bytes: int, checked: bool) -> None:
     have = part.stat().st_size if part.exists() else 0
     whole: list[int] = []
     curl = pycurl.Curl()
-    with part.open("ab") as file, progress(None, part.name, "B", done=have) as bar:
+    # Unbuffered: what does not fit on the disk fails as curl writes it, not as the file is closed.
+    with part.open("ab", buffering=0) as file, progress(None, part.name, "B", done=have) as bar:
 
         def moved(total: int, got: int, _upload: int, _uploaded: int) -> int:
             bar.total = have + total or None

@@ -1,24 +1,60 @@
 """A plain model made switchable, module by module, and made smaller."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from sfsc.switchable.cut import NORMS, Cut, leading
 
 
-class Leading(nn.Module):
-    """The leading entries of a tensor that sub-model `index` uses, as a parametrization."""
+class SharedTensors:
+    """A module's parameters as its sub-models use them: views of the leading entries.
 
-    def __init__(self, shapes: Sequence[tuple[int, ...]], parts: int, index: int):
-        super().__init__()
-        self._shapes, self._parts, self.index = tuple(shapes), parts, index
+    Each view is a leaf with a gradient of its own, as large as itself, so that a narrow sub-model
+    pays for its own entries alone. They lie in front of the module's parameters, which alone are
+    listed, saved and moved.
+    """
 
-    def forward(self, full: Tensor) -> Tensor:
-        return leading(full, self._shapes[self.index], self._parts)
+    def __init__(self, module: nn.Module, cuts: Sequence[Cut]):
+        self._module, self._cuts = module, cuts
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Make the views anew, after the parameters moved to other memory."""
+        parameters = dict(self._module.named_parameters(recurse=False))
+        self._views = [
+            {
+                name: nn.Parameter(leading(parameters[name].detach(), shape, cut.parts))
+                for name, shape in cut.shapes.items()
+                if name in parameters
+            }
+            for cut in self._cuts
+        ]
+
+    def select(self, index: int) -> None:
+        """Let the module compute with the views of sub-model `index`."""
+        vars(self._module).update(self._views[index])
+
+    def views(self, index: int) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
+        """The module's own parameters, and of each the view of sub-model `index`."""
+        parameters = dict(self._module.named_parameters(recurse=False))
+        return ((parameters[name], view) for name, view in self._views[index].items())
+
+
+class PartedLinear(nn.Linear):
+    """A linear layer whose weight may have an axis of parts before that of its outputs."""
+
+    def __init__(self, linear: nn.Linear):
+        """Takes over the tensors of `linear`."""
+        super().__init__(linear.in_features, linear.out_features, device="meta")
+        self.weight, self.bias = linear.weight, linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.flatten()
+        return F.linear(x, self.weight.flatten(0, -2), bias)
 
 
 class PrivateNorm(nn.Module):
@@ -27,9 +63,9 @@ class PrivateNorm(nn.Module):
     Yu et al., Slimmable Neural Networks, ICLR 2019.
     """
 
-    def __init__(self, norms: Sequence[nn.Module], index: int):
+    def __init__(self, norms: Sequence[nn.Module]):
         super().__init__()
-        self.norms, self.index = nn.ModuleList(norms), index
+        self.norms, self.index = nn.ModuleList(norms), 0
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.norms[self.index](x)
@@ -43,41 +79,39 @@ def shrink(model: nn.Module, cuts: Mapping[str, Cut]) -> None:
         fill(module, cut, module)
 
 
-def make_switchable(model: nn.Module, cuts: Sequence[Mapping[str, Cut]], widest: int) -> None:
+def make_switchable(model: nn.Module, cuts: Sequence[Mapping[str, Cut]]) -> list[SharedTensors]:
     """Let a plain model, of the size of the widest sub-model, compute each one, in place.
 
-    `cuts[i]` are those of sub-model i, `widest` is the one that it computes at first. All start
-    from the model's own tensors.
+    `cuts[i]` are those of sub-model i; all start from the model's own tensors. Answers with what
+    is to be told which one to compute, as each PrivateNorm in the model is.
     """
+    shared = []
     for name in cuts[0]:
         module, own = model.get_submodule(name), [each[name] for each in cuts]
         if type(module) in NORMS:
             norms = [copy.deepcopy(module) for _ in own]
             for norm, cut in zip(norms, own, strict=True):
                 fill(norm, cut, norm)
-            model.set_submodule(name, PrivateNorm(norms, widest))
+            model.set_submodule(name, PrivateNorm(norms))
             continue
-        for tensor in own[0].shapes:
-            if getattr(module, tensor) is not None:
-                part = Leading([cut.shapes[tensor] for cut in own], own[0].parts, widest)
-                # `unsafe` permits the change of shape.
-                parametrize.register_parametrization(module, tensor, part, unsafe=True)
+        if isinstance(module, nn.Linear) and own[0].parts > 1:
+            module = PartedLinear(module)
+            model.set_submodule(name, module)
+        shared.append(SharedTensors(module, own))
+    return shared
 
 
 @torch.no_grad()
 def fill(module: nn.Module, cut: Cut, source: nn.Module) -> None:
     """Make a plain module what `cut` says, in place, with the leading tensors of `source`.
 
-    `source` is a module of that kind, perhaps itself, or the switchable one in its place, and
-    then gives what its selected sub-model has.
+    `source` is a module of that kind, perhaps itself.
     """
-    if isinstance(source, PrivateNorm):
-        source = source.norms[source.index]
-    parameters = dict(module.named_parameters(recurse=False))
+    parameters = dict(source.named_parameters(recurse=False))
+    tensors = parameters | dict(source.named_buffers(recurse=False))
     for name, shape in cut.shapes.items():
-        tensor = getattr(source, name, None)
-        if tensor is not None:
-            part = leading(tensor, shape, cut.parts).detach().clone()
+        if name in tensors:
+            part = leading(tensors[name], shape, cut.parts).reshape(shape).detach().clone()
             setattr(module, name, nn.Parameter(part) if name in parameters else part)
     for name, value in cut.attributes.items():
         setattr(module, name, value)

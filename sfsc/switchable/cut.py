@@ -27,15 +27,13 @@ class Cut:
 
 
 def leading(tensor: Tensor, shape: tuple[int, ...], parts: int) -> Tensor:
-    """The leading entries of `tensor` along each axis, of the first axis in each of its parts."""
-    # A slice, even of everything, makes backward passes copy the gradient into zeros.
-    if tensor.shape == shape:
-        return tensor
-    if parts == 1:
-        return tensor[tuple(map(slice, shape))]
-    inner = (parts, shape[0] // parts, *shape[1:])
-    each: Tensor = tensor.unflatten(0, (parts, -1))[tuple(map(slice, inner))]
-    return each.flatten(0, 1)
+    """A view of the leading entries of `tensor` along each axis.
+
+    Where the first axis has several parts, the view has an axis of parts before the others.
+    """
+    if parts > 1:
+        tensor, shape = tensor.unflatten(0, (parts, -1)), (parts, shape[0] // parts, *shape[1:])
+    return tensor[tuple(map(slice, shape))]
 
 
 def cuts(model: nn.Module, width: float, image_reader: str, head: str) -> dict[str, Cut]:

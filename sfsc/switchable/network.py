@@ -1,15 +1,15 @@
 """The switchable network: a converted timm backbone and an embedding head, for all widths."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from sfsc.files import InputError
 from sfsc.switchable.backbone import RESNET_STAGE, NetworkSpec, backbone
-from sfsc.switchable.convert import Leading, PrivateNorm, fill, make_switchable, shrink
+from sfsc.switchable.convert import PrivateNorm, fill, make_switchable, shrink
 from sfsc.switchable.cut import BARE, NORMS, cuts
 
 
@@ -45,24 +45,41 @@ class SwitchableNetwork(nn.Module):
         self._norms = [name for name, kind in kinds.items() if kind in NORMS]
         self._bare = [name for name, kind in kinds.items() if kind in BARE]
         shrink(self.network, self._cuts[self._widest])
-        if len(self.widths) > 1:
-            make_switchable(self.network, self._cuts, self._widest)
-        self._switches = [m for m in self.modules() if isinstance(m, (Leading, PrivateNorm))]
+        switchable = len(self.widths) > 1
+        self._shared = make_switchable(self.network, self._cuts) if switchable else []
+        self._private = [m for m in self.modules() if isinstance(m, PrivateNorm)]
         self._attributes = [
             (self.network.get_submodule(name), [each[name].attributes for each in self._cuts])
             for name in kinds
             if name not in self._norms
         ]
-        self._selected = self._widest
-        if len(self.widths) > 1:
+        self._selected: int | None = None
+        if switchable:
             _try(self, spec)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        result = super()._apply(fn, recurse)
+        self._refresh()
+        return result
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """The parameters have moved to other memory: their views follow."""
+        for shared in self._shared:
+            shared.refresh()
+        self._selected = None
 
     def select(self, index: int) -> None:
         """Let `self.network` compute sub-model `index`."""
         if index == self._selected:
             return
-        for switch in self._switches:
-            switch.index = index
+        for shared in self._shared:
+            shared.select(index)
+        for norm in self._private:
+            norm.index = index
         for module, of_sub_models in self._attributes:
             for name, value in of_sub_models[index].items():
                 setattr(module, name, value)
@@ -80,21 +97,35 @@ class SwitchableNetwork(nn.Module):
         private = {id(p) for norm in norms for p in norm.parameters()}
         return (p for p in self.parameters() if id(p) not in private)
 
+    def leaves(self, index: int) -> list[nn.Parameter]:
+        """What sub-model `index` computes with: the leading entries of each shared parameter.
+
+        They are views: what changes the one changes the other. But a backward pass leaves their
+        gradients in their own `.grad`, and sfsc.training.gradients adds them up. A network of one
+        width computes with its parameters themselves.
+        """
+        views = {
+            id(parameter): view
+            for shared in self._shared
+            for parameter, view in shared.views(index)
+        }
+        return [views.get(id(parameter), parameter) for parameter in self.shared_parameters()]
+
     def bare_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that are no layer's: class token, positions, layer scales."""
         for name in self._bare:
             module = self.network.get_submodule(name)
-            # The widths of several share them as the originals of parametrizations.
-            shared = getattr(module, "parametrizations", {})
-            for tensor in self._cuts[0][name].shapes:
-                yield shared[tensor].original if tensor in shared else getattr(module, tensor)
+            parameters = dict(module.named_parameters(recurse=False))
+            yield from (parameters[tensor] for tensor in self._cuts[0][name].shapes)
 
     def extract(self, index: int) -> StaticNetwork:
         """Sub-model `index` as plain torch and timm modules with its own, smaller tensors."""
-        self.select(index)
         static, _ = _full_network(dataclasses.replace(self.spec, pretrained=False))
         for name, cut in self._cuts[index].items():
-            fill(static.get_submodule(name), cut, self.network.get_submodule(name))
+            source = self.network.get_submodule(name)
+            if isinstance(source, PrivateNorm):
+                source = source.norms[index]
+            fill(static.get_submodule(name), cut, source)
         return static.train(self.training)
 
     @property

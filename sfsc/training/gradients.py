@@ -1,5 +1,6 @@
 """The sub-models' gradients as the rows of one matrix J."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -8,34 +9,43 @@ from torch import Tensor, nn
 
 from sfsc.training.processes import Processes
 
+# torch would have the gradient of a view lie densely; here it is a view itself.
+warnings.filterwarnings("ignore", "grad and param do not obey the gradient layout contract")
+
 Scope = Literal["network", "layer"]
 
 
 class Gradients:
     """The gradients of m sub-models over the shared parameters, in one preallocated buffer.
 
-    Backward passes write straight into it: before that of sub-model i, `select(i)` makes each
-    shared parameter's `.grad` a view of row i. Where a narrower sub-model has no weight its row is
-    zero. Private parameters add to a row of their own. With several processes, rows are summed
-    over them, each while the next backward pass runs.
+    Backward passes write straight into it: before that of sub-model i, `select(i)` makes the
+    `.grad` of each of its leaves, which are views of the shared parameters, the same view of row i.
+    Where a narrower sub-model has no weight its row is zero. Private parameters add to a row of
+    their own. With several processes, rows are summed over them, each while the next backward pass
+    runs.
     """
 
     def __init__(
         self,
         shared: Sequence[nn.Parameter],
+        leaves: Sequence[Sequence[nn.Parameter]],
         private: Sequence[nn.Parameter],
-        sub_models: int,
         scope: Scope,
         processes: Processes,
     ):
-        """`scope` chooses one Gram matrix for the network, or one for each weight tensor."""
-        self._shared, self._processes = shared, processes
-        self._rows = _zeros(sub_models, shared, shared[0])
+        """`leaves[i]` are those of sub-model i, in the order of `shared`.
+
+        `scope` chooses one Gram matrix for the network, or one for each weight tensor.
+        """
+        self._shared, self._leaves, self._processes = shared, leaves, processes
+        self._rows = _zeros(len(leaves), shared, shared[0])
         self._update = torch.empty_like(self._rows[0])
-        self._row_views = [_views(row, shared) for row in self._rows]
-        self._update_views = _views(self._update, shared)
+        self._row_views = [
+            _views(row, shared, own) for row, own in zip(self._rows, leaves, strict=True)
+        ]
+        self._update_views = _views(self._update, shared, shared)
         self._private = _zeros(1, private, shared[0])[0]
-        _point(private, _views(self._private, private))
+        _point(private, _views(self._private, private, private))
         ends = torch.tensor([parameter.numel() for parameter in shared]).cumsum(0).tolist()
         starts = [0, *ends[:-1]]
         spans = [(0, ends[-1])] if scope == "network" else list(zip(starts, ends, strict=True))
@@ -48,7 +58,7 @@ class Gradients:
 
     def select(self, index: int) -> None:
         """Let the next backward pass add to row `index`."""
-        _point(self._shared, self._row_views[index])
+        _point(self._leaves[index], self._row_views[index])
 
     def reduce(self, index: int) -> None:
         """Row `index` is complete in this process: start to sum it over the processes."""
@@ -75,12 +85,15 @@ def _zeros(rows: int, parameters: Sequence[nn.Parameter], like: Tensor) -> Tenso
     return torch.zeros(rows, columns, dtype=like.dtype, device=like.device)
 
 
-def _views(flat: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """A view of `flat` for each parameter, one after the other."""
+def _views(
+    flat: Tensor, parameters: Sequence[nn.Parameter], leaves: Sequence[nn.Parameter]
+) -> list[Tensor]:
+    """With `flat` as memory of the parameters, one after the other: the same view as each leaf."""
     views, start = [], flat.storage_offset()
-    for parameter in parameters:
-        # The parameter's own strides (channels last), so that the optimiser's kernels match.
-        views.append(flat.as_strided(parameter.size(), parameter.stride(), start))
+    for parameter, leaf in zip(parameters, leaves, strict=True):
+        offset = leaf.storage_offset() - parameter.storage_offset()
+        # Its own strides (channels last), so that the optimiser's kernels match.
+        views.append(flat.as_strided(leaf.size(), leaf.stride(), start + offset))
         start += parameter.numel()
     return views
 

@@ -46,10 +46,12 @@ class Step:
         self._objective, self._aggregation, self._options = objective, aggregation, options
         self.modules = nn.ModuleDict({"network": network, "objective": objective})
         self.optimiser = _optimiser(self.modules, list(network.bare_parameters()), options)
-        shared = [*network.shared_parameters(), *objective.shared_parameters()]
+        of_objective = list(objective.shared_parameters())
+        shared = [*network.shared_parameters(), *of_objective]
+        leaves = [[*network.leaves(index), *of_objective] for index in range(len(self.names))]
         shared_ids = {id(parameter) for parameter in shared}
         private = [p for p in self.modules.parameters() if id(p) not in shared_ids]
-        self._gradients = Gradients(shared, private, len(self.names), options.projection, processes)
+        self._gradients = Gradients(shared, leaves, private, options.projection, processes)
         self._share, self._part = 1 / processes.count, part
         self.columns = [
             *(Column(name, "loss") for name in self.names),
@@ -120,5 +122,5 @@ def _optimiser(
         lr=options.learning_rate,
         betas=(0.9, 0.99),
         weight_decay=options.weight_decay,
-        foreach=True,
+        fused=True,
     )

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
-from torch.nn.utils import parametrize
 
 from sfsc.files import InputError
 from sfsc.switchable.backbone import NetworkSpec
@@ -72,7 +71,8 @@ def test_static_sub_models_equal_the_switchable_network(spec):
         torch.testing.assert_close(static(images), expected, rtol=1e-5, atol=1e-5)
         homes = {type(module).__module__.split(".")[0] for module in static.modules()}
         assert homes <= {"sfsc", "torch", "timm"}
-        assert not any(parametrize.is_parametrized(module) for module in static.modules())
+        alone = sum(p.untyped_storage().nbytes() for p in static.parameters())
+        assert alone == sum(4 * p.numel() for p in static.parameters())
 
 
 @pytest.mark.parametrize(
@@ -105,15 +105,24 @@ def test_a_sub_model_trains_what_it_uses_and_nothing_else(name, args):
     network = trained(of_timm(name, args=args), WIDTHS, steps=0)  # some layers start at zero
     parameters = list(network.parameters())
     for index in range(len(WIDTHS)):
-        network.zero_grad()
         # A larger batch than 1 and images with contrast: no unit is dead by accident.
-        network(torch.randn(8, 3, 64, 64), index).square().sum().backward()
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        moved = torch.cat([(gradient != 0).flatten() for gradient in gradients])
+        images = torch.randn(8, 3, 64, 64)
+        before = [p.detach().clone() for p in parameters]
+        leaves = [*network.leaves(index), *private_parameters(network)]
+        torch.optim.SGD(leaves, lr=1e-3).zero_grad()
+        network(images, index).square().sum().backward()
+        torch.optim.SGD(leaves, lr=1e-3).step()
+        pairs = zip(parameters, before, strict=True)
+        moved = torch.cat([(now != then).flatten() for now, then in pairs])
         used = used_by(network, index)
         assert not (moved & ~used).any()
         assert moved[used].float().mean() >= 0.9  # ReLU may leave some without a gradient
         assert not used.all()  # the widest has no use for the norms of the others
+
+
+def private_parameters(network):
+    shared = {id(p) for p in network.shared_parameters()}
+    return [p for p in network.parameters() if id(p) not in shared]
 
 
 @torch.no_grad()
@@ -156,7 +165,7 @@ def test_whole_heads_and_whole_groups_are_kept():
 def test_queries_keys_and_values_are_cut_each_by_itself():
     tensor = torch.arange(12)[:, None] * 10 + torch.arange(4)
     kept = leading(tensor, (6, 2), parts=3)
-    assert kept.tolist() == [[0, 1], [10, 11], [40, 41], [50, 51], [80, 81], [90, 91]]
+    assert kept.tolist() == [[[0, 1], [10, 11]], [[40, 41], [50, 51]], [[80, 81], [90, 91]]]
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -208,8 +217,7 @@ def test_sub_models_use_only_their_own_channels():
     images = torch.randn(2, 3, 32, 32)
     before = [network(images, index) for index in range(4)]
     with torch.no_grad():
-        conv = network.network.backbone.layer4[0].conv2
-        weight = conv.parametrizations.weight.original
+        weight = parameter(network, "network.backbone.layer4.0.conv2.weight")
         weight[weight.shape[0] // 2 :] += 1  # what only widths above 0.5 use
     after = [network(images, index) for index in range(4)]
     for index, equal in enumerate([True, True, False, False]):
@@ -224,15 +232,42 @@ def test_normalisation_is_private():
     assert torch.equal(network.eval()(images, 0), narrow)
 
 
-def test_gradient_of_a_narrow_sub_model_is_zero_outside_its_slice():
-    network = trained(SMALL, WIDTHS)
-    network.zero_grad()
-    network(torch.randn(4, 3, 32, 32), 0).square().sum().backward()
-    conv = network.network.backbone.layer4[0].conv2
-    gradient = conv.parametrizations.weight.original.grad
-    assert gradient[:16, :16].abs().max() > 0
-    assert gradient[16:].abs().max() == 0
-    assert gradient[:, 16:].abs().max() == 0
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext"])
+def test_gradients_of_the_leaves_are_those_of_the_static_sub_model(name):
+    network = trained(of_timm(name), WIDTHS)
+    images = torch.randn(4, 3, 64, 64)
+    names = [n for n, p in network.named_parameters() if n in shared_names(network)]
+    for index in range(len(WIDTHS)):
+        static = network.extract(index)
+        static(images).square().sum().backward()
+        network(images, index).square().sum().backward()
+        for full, leaf in zip(names, network.leaves(index), strict=True):
+            expected = static.get_parameter(full.removeprefix("network.")).grad
+            torch.testing.assert_close(leaf.grad.reshape(expected.shape), expected)
+
+
+def shared_names(network):
+    shared = {id(p) for p in network.shared_parameters()}
+    return {name for name, p in network.named_parameters() if id(p) in shared}
+
+
+def parameter(network, name):
+    return dict(network.named_parameters())[name]
+
+
+@pytest.mark.parametrize("move", [copy.deepcopy, lambda network: network.double()])
+def test_leaves_follow_the_parameters_to_other_memory(move):
+    original = trained(SMALL, WIDTHS)
+    original.select(0)
+    network = move(original).eval()
+    images = torch.randn(2, 3, 32, 32, dtype=next(network.parameters()).dtype)
+    before = network(images, 0)
+    with torch.no_grad():
+        parameter(network, "network.head.weight").zero_()
+    assert before.abs().max() > 0
+    assert network(images, 0).abs().max() == 0
+    for full, leaf in zip(network.shared_parameters(), network.leaves(0), strict=True):
+        assert full.data_ptr() == leaf.data_ptr()
 
 
 def test_a_single_width_has_tensors_of_its_own_size():

@@ -19,13 +19,15 @@ def network():
 
 def separate_gradients(network, images):
     """Row i: the gradient of sub-model i alone, flattened parameter by parameter."""
-    shared, rows = list(network.shared_parameters()), []
+    rows = []
     for index in range(len(WIDTHS)):
         loss = network(images, index).square().sum()
-        grads = torch.autograd.grad(loss, shared, allow_unused=True)
-        rows.append(
-            [torch.zeros_like(p) if g is None else g for g, p in zip(grads, shared, strict=True)]
-        )
+        row = [torch.zeros_like(parameter) for parameter in network.shared_parameters()]
+        for whole, gradient in zip(
+            row, torch.autograd.grad(loss, network.leaves(index)), strict=True
+        ):
+            whole[tuple(map(slice, gradient.shape))] = gradient
+        rows.append(row)
     return rows
 
 
@@ -36,7 +38,8 @@ def test_gram_and_combination(network, scope):
     shared = list(network.shared_parameters())
     shared_ids = {id(parameter) for parameter in shared}
     private = [p for p in network.parameters() if id(p) not in shared_ids]
-    gradients = Gradients(shared, private, len(WIDTHS), scope, Processes())
+    leaves = [network.leaves(index) for index in range(len(WIDTHS))]
+    gradients = Gradients(shared, leaves, private, scope, Processes())
     for _ in range(2):  # the second time over what the first left behind
         gradients.clear()
         for index in range(len(WIDTHS)):

@@ -348,16 +348,13 @@ def search(
 
 @main.command()
 @_config
-def latency(file: Path) -> None:
+@click.option("--workers", type=click.IntRange(min=1), default=1, help="Processes that export.")
+def latency(file: Path, workers: int) -> None:
     """Measure how long each architecture of the cost list takes, exported as ONNX."""
-    import torch
-
     from sfsc.report.latency import write_latency
 
     profile = config.read(file)
-    threads = profile.get("threads", 1)
-    torch.set_num_threads(threads)
-    write_latency(config.results(profile), threads)
+    write_latency(config.results(profile), profile.get("threads", 1), workers)
 
 
 @main.command()

@@ -76,7 +76,7 @@ def load(path: Path, device: torch.device | None = None) -> SubModel:
             f"{_FORMAT_VERSION}; train the model again"
         )
     spec, width = NetworkSpec(**info["spec"]), info["width"]
-    network = build(spec, [width], seed=0).extract(0)
+    network = build(spec, [width], seed=0).network
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

@@ -50,7 +50,7 @@ rule latency:
     benchmark:
         f"{RESULTS}/benchmarks/report/latency.tsv"
     shell:
-        "sfsc latency --config {CONFIG} 2> {log}"
+        "sfsc latency --config {CONFIG} --workers {threads} 2> {log}"
 
 
 ABLATION = profiles.ablation(config["methods"])

@@ -29,7 +29,7 @@ from sfsc.switchable.network import StaticNetwork, SwitchableNetwork, build
 _OUT = Path("results/benchmarks")
 _WIDTHS = (0.25, 0.5, 0.75, 1.0)
 _SIZE, _BATCH, _DIMENSION = 128, 8, 128
-_REPEATS = 15
+_REPEATS = 40
 _BACKBONES = (
     "resnet18",
     "resnet50",

@@ -246,6 +246,8 @@ def test_a_folder_of_other_things_is_not_replaced(tmp_path: Path) -> None:
 
 def test_interruption_leaves_nothing(tmp_path: Path) -> None:
     code = (
+        # What a shell starts in the background ignores interrupts.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys; from pathlib import Path; from sfsc.data.synthetic import *;"
         "generate(Path(sys.argv[1]), SyntheticOptions())"
     )

@@ -40,7 +40,7 @@ def write_latency(results: Path, threads: int, workers: int) -> None:
     measured = []
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"{place}.onnx") for place in range(len(rows))]
-        with ProcessPoolExecutor(min(workers, len(rows)), get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             answers = pool.map(_exported, sources, files)
             sizes = list(progress(answers, "export", "model", len(rows)))
         for row, path, size in zip(progress(rows, "latency", "model"), files, sizes, strict=True):

@@ -32,3 +32,9 @@ def test_each_architecture_is_measured_once_and_counts_for_all_that_share_it(tmp
     joined = read_cost_and_latency(tmp_path)
     assert len(joined) == 4
     assert joined["single_ms"].notna().all()
+
+
+def test_without_sub_models_there_is_nothing_to_measure(tmp_path):
+    write_cost(tmp_path, ["set"], ["chance"], [0])
+    write_latency(tmp_path, threads=1, workers=2)
+    assert pd.read_csv(tmp_path / "latency.csv").empty

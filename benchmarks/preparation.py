@@ -19,6 +19,7 @@ from PIL import Image
 from sfsc.data import packed
 from sfsc.data.decoding import DecodedBatches
 from sfsc.data.loader import Augment
+from sfsc.data.packing import pack
 from sfsc.data.sets import FileImages, Images, TrainSet
 from sfsc.files import replacing
 from sfsc.report.provenance import hardware
@@ -39,7 +40,7 @@ def main() -> None:
         for cores in (1, 2):
             bare = _rate(partial(_decode_all, files, cores))
             target = folder / f"packed{cores}"
-            packing = _rate(partial(packed.pack, source, target, _SIZE, {}, workers=cores))
+            packing = _rate(partial(pack, source, target, _SIZE, {}, workers=cores))
             shards = packed.train_set(target, {})
             small = _rate(partial(_decode_all, shards.images, cores))
             reading = _reading_rate(shards, cores)

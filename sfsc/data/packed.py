@@ -1,91 +1,28 @@
 """A training set packed into shards: images of the training size that lie together on disk.
 
 A shard is an Arrow IPC file with the columns id, label and jpeg; any Arrow library reads it.
+sfsc.data.packing writes them.
 """
 
 import bisect
-import csv
-import ctypes
-import hashlib
 import json
-import logging
-import multiprocessing
-import signal
-import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfsc.data.sets import Images, TrainSet
-from sfsc.files import InputError, replacing
-from sfsc.progress import progress
+from sfsc.data.sets import TrainSet
+from sfsc.files import InputError
 
-_log = logging.getLogger(__name__)
-
-SHARD_ROWS = 2048
+SCHEMA = pa.schema([("id", pa.string()), ("label", pa.int64()), ("jpeg", pa.binary())])
+VERSION = 1
 BLOCK_ROWS = 128
 """Images that a random order keeps together: so many are one stretch of a few MB on disk."""
-
-_QUALITY = 95
-_PR_SET_PDEATHSIG = 1
-_SCHEMA = pa.schema([("id", pa.string()), ("label", pa.int64()), ("jpeg", pa.binary())])
-_VERSION = 1
-
-
-def pack(
-    source: TrainSet,
-    folder: Path,
-    size: int,
-    description: Mapping[str, Any],
-    on_bad_image: Literal["stop", "skip"] = "stop",
-    workers: int = 1,
-) -> None:
-    """Write a training set to `folder`, each image resized to (size, size) as JPEG of quality 95.
-
-    Rows are shuffled, always alike, so that neighbours on disk are no neighbours in the set. An
-    image that cannot be decoded is listed in broken.csv, and left out with "skip"; otherwise
-    InputError counts them when all images have been looked at. manifest.json, written last, says
-    what is there, and keeps `description`, which `train_set` compares. Shards that an interrupted
-    run of the same images and size finished stay; a finished set is packed anew.
-    """
-    if not source.images.ids:
-        raise InputError(f"{folder}: there are no images to pack")
-    order = np.random.default_rng(0).permutation(len(source.images.ids))
-    plan = {
-        "format_version": _VERSION,
-        "image_size": size,
-        "shard_rows": SHARD_ROWS,
-        "digest": _digest(source, order),
-    }
-    _start(folder, plan)
-    parts = [order[start : start + SHARD_ROWS] for start in range(0, len(order), SHARD_ROWS)]
-    missing = [number for number in range(len(parts)) if not _shard(folder, number).exists()]
-    done = len(order) - sum(len(parts[number]) for number in missing)
-    # Forked: the lists of millions of ids are shared, not sent.
-    context = multiprocessing.get_context("fork")
-    with (
-        ProcessPoolExecutor(workers, context, _remember, (source, folder, size)) as pool,
-        progress(None, "pack", "image", len(order), done) as bar,
-    ):
-        jobs = {pool.submit(_pack_shard, number, parts[number]): number for number in missing}
-        try:
-            for job in as_completed(jobs):
-                job.result()
-                bar.update(len(parts[jobs[job]]))
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be written ({error}); make room on it") from None
-        finally:
-            pool.shutdown(cancel_futures=True)
-    manifest = {**plan, "description": dict(description), "shards": len(parts)}
-    _finish(folder, manifest, source, on_bad_image)
 
 
 def train_set(folder: Path, description: Mapping[str, Any]) -> TrainSet:
@@ -96,7 +33,7 @@ def train_set(folder: Path, description: Mapping[str, Any]) -> TrainSet:
             f"{folder}: was packed from {json.dumps(manifest['description'])}, the configuration"
             f" says {json.dumps(dict(description))}; run sfsc pack again"
         )
-    shards = [_shard(folder, number) for number in range(manifest["shards"])]
+    shards = [shard_path(folder, number) for number in range(manifest["shards"])]
     ids: list[str] = []
     labels: list[NDArray[np.int64]] = []
     for path in shards:
@@ -120,7 +57,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such file; run sfsc pack to its end") from None
     except ValueError as error:
         raise InputError(f"{path}: is no manifest of a packed set: {error}") from None
-    if not isinstance(manifest, dict) or manifest.get("format_version") != _VERSION:
+    if not isinstance(manifest, dict) or manifest.get("format_version") != VERSION:
         raise InputError(f"{path}: is of another version; delete the folder, and pack again")
     return manifest
 
@@ -156,7 +93,7 @@ class PackedImages:
         return {"ids": self.ids, "_shards": self._shards}
 
 
-def _shard(folder: Path, number: int) -> Path:
+def shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}.arrow"
 
 
@@ -167,89 +104,3 @@ def _open(path: Path) -> pa.Table:
         raise InputError(
             f"{path}: cannot be read ({error}); delete it, and pack the set again"
         ) from None
-
-
-def _start(folder: Path, plan: dict[str, Any]) -> None:
-    """Make `folder` hold shards of this plan alone."""
-    path = folder / "plan.json"
-    (folder / "manifest.json").unlink(missing_ok=True)
-    for unfinished in folder.glob(".*.shard-*"):
-        unfinished.unlink()
-    if not path.exists() or json.loads(path.read_text()) != plan:
-        for shard in folder.glob("shard-*"):
-            shard.unlink()
-        with replacing(path) as beside:
-            beside.write_text(json.dumps(plan))
-
-
-_task: tuple[TrainSet, Path, int]
-
-
-def _remember(*task: Any) -> None:
-    global _task
-    _task = task
-    if sys.platform == "linux":
-        # A worker whose parent was killed would wait for work for ever, or finish a stale shard.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _pack_shard(number: int, rows: NDArray[np.int64]) -> None:
-    source, folder, size = _task
-    packed: list[dict[str, Any]] = []
-    broken: list[tuple[str, str]] = []
-    for row in rows.tolist():
-        try:
-            encoded = _encoded(source.images, row, size)
-        except InputError as error:
-            broken.append((source.images.ids[row], str(error)))
-            continue
-        label = int(source.labels[row])
-        packed.append({"id": source.images.ids[row], "label": label, "jpeg": encoded})
-    with replacing(folder / f"shard-{number:05d}.broken.json") as beside:
-        beside.write_text(json.dumps(broken))
-    with (
-        replacing(_shard(folder, number)) as beside,
-        pa.ipc.new_file(str(beside), _SCHEMA) as writer,
-    ):
-        writer.write_table(pa.Table.from_pylist(packed, _SCHEMA))
-
-
-def _encoded(images: Images, row: int, size: int) -> bytes:
-    image = images.read(row, size)
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BICUBIC)
-    buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=_QUALITY)
-    return buffer.getvalue()
-
-
-def _finish(
-    folder: Path,
-    manifest: dict[str, Any],
-    source: TrainSet,
-    on_bad_image: Literal["stop", "skip"],
-) -> None:
-    lists = [folder / f"shard-{number:05d}.broken.json" for number in range(manifest["shards"])]
-    broken = [entry for path in lists for entry in json.loads(path.read_text())]
-    with replacing(folder / "broken.csv") as beside, beside.open("w", newline="") as file:
-        csv.writer(file).writerows([("id", "reason"), *sorted(broken)])
-    images = len(source.images.ids) - len(broken)
-    # Shards are for an interrupted run to go on with; who packs again means to see new images.
-    (folder / "plan.json").unlink()
-    if broken and (on_bad_image == "stop" or not images):
-        raise InputError(
-            f"{folder}/broken.csv: lists {len(broken)} of {len(source.images.ids)} images that"
-            " cannot be decoded; repair them, or set training.on_bad_image to skip"
-        )
-    if broken:
-        _log.warning("left out %d images, listed in %s/broken.csv", len(broken), folder)
-    manifest |= {"images": images, "broken": len(broken), "classes": list(source.classes)}
-    with replacing(folder / "manifest.json") as beside:
-        beside.write_text(json.dumps(manifest) + "\n")
-
-
-def _digest(source: TrainSet, order: NDArray[np.int64]) -> str:
-    """Of the ids and labels, as they are packed."""
-    digest = hashlib.sha256("\n".join(source.images.ids[row] for row in order.tolist()).encode())
-    digest.update(source.labels[order].tobytes())
-    return digest.hexdigest()

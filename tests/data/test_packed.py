@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sfsc.data import packed
+from sfsc.data import packed, packing
 from sfsc.data.decoding import DecodedBatches
 from sfsc.data.loader import Augment
 from sfsc.data.sets import ArrayImages, FileImages, TrainSet, some_classes
@@ -39,12 +39,12 @@ def make_source(count=50, broken=(), classes=5):
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(packed, "SHARD_ROWS", 16)
+    monkeypatch.setattr(packing, "SHARD_ROWS", 16)
 
 
 def test_every_image_is_there_once_resized_and_with_its_label(tmp_path):
     source = make_source()
-    packed.pack(source, tmp_path, 24, HOW, workers=2)
+    packing.pack(source, tmp_path, 24, HOW, workers=2)
     found = packed.train_set(tmp_path, HOW)
     assert sorted(found.images.ids) == sorted(source.images.ids)
     assert found.images.ids != source.images.ids  # neighbours are mixed
@@ -62,7 +62,7 @@ def test_every_image_is_there_once_resized_and_with_its_label(tmp_path):
 
 
 def test_any_arrow_library_reads_a_shard(tmp_path):
-    packed.pack(make_source(), tmp_path, 24, HOW)
+    packing.pack(make_source(), tmp_path, 24, HOW)
     with pa.ipc.open_file(str(tmp_path / "shard-00000.arrow")) as file:
         rows = file.read_all().to_pylist()
     assert len(rows) == 16
@@ -72,7 +72,7 @@ def test_any_arrow_library_reads_a_shard(tmp_path):
 
 
 def test_the_number_of_processes_and_interruptions_change_nothing(tmp_path, monkeypatch):
-    packed.pack(make_source(), tmp_path / "a", 24, HOW, workers=1)
+    packing.pack(make_source(), tmp_path / "a", 24, HOW, workers=1)
     expected = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
 
     # Killed after two shards, while the third was written.
@@ -80,21 +80,21 @@ def test_the_number_of_processes_and_interruptions_change_nothing(tmp_path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(packed, "_finish", killed)
+        patch.setattr(packing, "_finish", killed)
         with pytest.raises(KeyboardInterrupt):
-            packed.pack(make_source(), tmp_path / "b", 24, HOW, workers=2)
+            packing.pack(make_source(), tmp_path / "b", 24, HOW, workers=2)
     for name in ("shard-00002.arrow", "shard-00003.arrow"):
         (tmp_path / "b" / name).unlink()
     (tmp_path / "b" / ".77.shard-00002.arrow").write_bytes(b"half")
     kept = (tmp_path / "b" / "shard-00000.arrow").stat().st_mtime_ns
-    packed.pack(make_source(), tmp_path / "b", 24, HOW, workers=2)
+    packing.pack(make_source(), tmp_path / "b", 24, HOW, workers=2)
     assert {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()} == expected
     assert (tmp_path / "b" / "shard-00000.arrow").stat().st_mtime_ns == kept
 
 
 def test_another_size_or_other_images_are_packed_anew(tmp_path):
-    packed.pack(make_source(50), tmp_path, 24, HOW)
-    packed.pack(make_source(20), tmp_path, 16, HOW)
+    packing.pack(make_source(50), tmp_path, 24, HOW)
+    packing.pack(make_source(20), tmp_path, 16, HOW)
     found = packed.train_set(tmp_path, HOW)
     assert len(found.images.ids) == 20
     assert found.images.read(0).size == (16, 16)
@@ -102,10 +102,10 @@ def test_another_size_or_other_images_are_packed_anew(tmp_path):
 
 
 def test_a_finished_set_is_packed_anew_and_another_description_refused(tmp_path):
-    packed.pack(make_source(), tmp_path, 24, HOW)
+    packing.pack(make_source(), tmp_path, 24, HOW)
     source = make_source()
     source.images.pixels[:] = 77  # repaired, say, under the same names
-    packed.pack(source, tmp_path, 24, HOW)
+    packing.pack(source, tmp_path, 24, HOW)
     found = packed.train_set(tmp_path, HOW)
     assert abs(int(np.asarray(found.images.read(0))[0, 0, 0]) - 77) <= 1
     with pytest.raises(InputError, match=r'packed from .*"test".* says .*"other".*run sfsc pack'):
@@ -114,25 +114,25 @@ def test_a_finished_set_is_packed_anew_and_another_description_refused(tmp_path)
 
 def test_errors_are_one_line(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no images to pack"):
-        packed.pack(make_source(0), tmp_path, 24, HOW)
-    packed.pack(make_source(), tmp_path, 24, HOW)
-    monkeypatch.setattr(packed, "_encoded", lambda *_: b"no JPEG")
-    packed.pack(make_source(), tmp_path, 24, HOW)
+        packing.pack(make_source(0), tmp_path, 24, HOW)
+    packing.pack(make_source(), tmp_path, 24, HOW)
+    monkeypatch.setattr(packing, "_encoded", lambda *_: b"no JPEG")
+    packing.pack(make_source(), tmp_path, 24, HOW)
     with pytest.raises(InputError, match=r"shard-00000\.arrow: image\d+ cannot be decoded"):
         packed.train_set(tmp_path, HOW).images.read(0)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(packed, "_encoded", full)
+    monkeypatch.setattr(packing, "_encoded", full)
     with pytest.raises(InputError, match="No space left on device"):
-        packed.pack(make_source(), tmp_path, 16, HOW)
+        packing.pack(make_source(), tmp_path, 16, HOW)
 
 
 def test_broken_images_are_listed_and_counted(tmp_path, caplog):
     source = make_source(broken=(3, 17))
     with pytest.raises(InputError, match=r"broken\.csv: lists 2 of 50 images"):
-        packed.pack(source, tmp_path, 24, HOW)
+        packing.pack(source, tmp_path, 24, HOW)
     assert (tmp_path / "broken.csv").read_text().splitlines() == [
         "id,reason",
         "image17,image17.jpg: cannot be decoded: cut short",
@@ -140,7 +140,7 @@ def test_broken_images_are_listed_and_counted(tmp_path, caplog):
     ]
     with pytest.raises(InputError, match="run sfsc pack to its end"):
         packed.train_set(tmp_path, HOW)
-    packed.pack(source, tmp_path, 24, HOW, "skip")
+    packing.pack(source, tmp_path, 24, HOW, "skip")
     found = packed.train_set(tmp_path, HOW)
     assert len(found.images.ids) == 48
     assert not {"image3", "image17"} & set(found.images.ids)
@@ -148,7 +148,7 @@ def test_broken_images_are_listed_and_counted(tmp_path, caplog):
 
 
 def test_a_packed_set_that_is_not_whole_is_refused(tmp_path):
-    packed.pack(make_source(), tmp_path, 24, HOW)
+    packing.pack(make_source(), tmp_path, 24, HOW)
     shard = tmp_path / "shard-00001.arrow"
     content = shard.read_bytes()
     shard.write_bytes(content[:-40])
@@ -177,7 +177,7 @@ def test_large_files_are_decoded_smaller_but_never_too_small(tmp_path):
         200,
         200,
     )
-    packed.pack(TrainSet(images, np.zeros(1, np.int64), ["c"]), tmp_path / "p", 60, HOW)
+    packing.pack(TrainSet(images, np.zeros(1, np.int64), ["c"]), tmp_path / "p", 60, HOW)
     found = np.asarray(packed.train_set(tmp_path / "p", HOW).images.read(0)).astype(int)
     direct = np.asarray(images.read(0).resize((60, 60), Image.Resampling.BICUBIC)).astype(int)
     assert np.abs(found - direct).mean() < 1.5

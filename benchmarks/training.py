@@ -278,7 +278,7 @@ def _loss(objective: SharedEvidence, index: int, embeddings: Tensor, labels: Ten
 
 
 def _adamw(parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameters, lr=_RATE, foreach=True)
+    return torch.optim.AdamW(parameters, lr=_RATE, fused=True)
 
 
 _WAYS: dict[str, Callable[[Tensor, Tensor], Work]] = {

@@ -122,5 +122,5 @@ def _optimiser(
         lr=options.learning_rate,
         betas=(0.9, 0.99),
         weight_decay=options.weight_decay,
-        foreach=True,
+        fused=True,
     )

@@ -1,7 +1,8 @@
 """Sub-model files and a retrieval set to embedding files."""
 
+import hashlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,17 +10,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from sfsc import submodel
 from sfsc.data.loader import load_pixels
 from sfsc.data.sets import Images, RetrievalSet
-from sfsc.files import InputError, replacing
+from sfsc.files import InputError
+from sfsc.growing import GrowingEmbeddings
 from sfsc.progress import progress
 from sfsc.submodel import SubModel
 
 _CHUNK = 256
 """Images in memory at a time."""
+
+_SECONDS_BETWEEN_SAVES = 60.0
 
 _LARGEST_BATCH = _CHUNK * 224 * 224
 """Pixels that pass through a network at a time, where images have sizes of their own."""
@@ -42,8 +45,9 @@ def embed_set(
 
     `models` maps an output folder to a sub-model file; the folder gets query.npy and gallery.npy:
     float32, (N, D), L2-normalised, rows in the order of the images' ids. Where the queries are the
-    gallery they are embedded once and written twice. The sub-models share one image size. Raises
-    InputError for sub-models that do not, and for ones that take no other size than their own.
+    gallery they are embedded once and written twice. The sub-models share one image size. What was
+    cut off goes on where the same sub-models embedded the same ids at the same sizes. Raises
+    InputError for sub-models of several image sizes, and of one size that should take another.
     """
     device, sizes = best_device(), sizes or Sizes()
     loaded = {folder: submodel.load(path, device) for folder, path in models.items()}
@@ -58,18 +62,37 @@ def embed_set(
                 f"long_side, scales: {model.spec.backbone} takes images of"
                 f" {model.spec.image_size} pixels alone; leave them out"
             )
-    if retrieval_set.queries is retrieval_set.gallery:
-        _embed(retrieval_set.gallery, loaded, ["gallery.npy", "query.npy"], sizes, device)
-    else:
-        _embed(retrieval_set.gallery, loaded, ["gallery.npy"], sizes, device)
-        _embed(retrieval_set.queries, loaded, ["query.npy"], sizes, device)
+
+    def growing(images: Images, name: str) -> dict[Path, GrowingEmbeddings]:
+        how = "\n".join([device.type, repr(sizes), *images.ids])
+        return {
+            folder: GrowingEmbeddings(
+                folder / name,
+                (len(images.ids), model.spec.embedding_dim),
+                hashlib.sha256(models[folder].read_bytes() + how.encode()).hexdigest(),
+            )
+            for folder, model in loaded.items()
+        }
+
+    parts = {"gallery": retrieval_set.gallery}
+    if retrieval_set.queries is not retrieval_set.gallery:
+        parts["query"] = retrieval_set.queries
+    files = {name: growing(images, name) for name, images in parts.items()}
+    for name, images in parts.items():
+        _embed(images, loaded, files[name], name, sizes, device)
+    for folder in models:
+        for name in ("query", "gallery"):
+            files.get(name, files["gallery"])[folder].copy_to(folder / f"{name}.npy")
+    for file in (file for of_part in files.values() for file in of_part.values()):
+        file.remove()
 
 
 def embed_images(images: Images, model: SubModel, device: torch.device) -> NDArray[np.float32]:
     """Embed a collection with one sub-model on `device`: (N, D), L2-normalised, rows as `ids`."""
     size, dimension = model.spec.image_size, model.spec.embedding_dim
     embeddings = np.empty((len(images.ids), dimension), np.float32)
-    for rows, pixels in _chunks(images, size, None, "embeddings", device):
+    for rows in _chunks(range(len(images.ids)), "embeddings"):
+        pixels = torch.from_numpy(load_pixels(images, rows, size)[0]).to(device)
         embeddings[rows] = model.embed(pixels).cpu().numpy()
     return embeddings
 
@@ -79,20 +102,12 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _chunks(
-    images: Images, square: int, long_side: int | None, label: str, device: torch.device
-) -> Iterator[tuple[list[int], Tensor]]:
-    """The rows of images of one size, and their pixels: uint8, (B, H, W, 3)."""
-    count = len(images.ids)
-    with progress(None, label, "image", total=count) as bar:
-        for start in range(0, count, _CHUNK):
-            rows = list(range(start, min(start + _CHUNK, count)))
-            if long_side is None:
-                yield rows, torch.from_numpy(load_pixels(images, rows, square)[0]).to(device)
-            else:
-                for some, pixels in _of_one_size(images, rows, long_side):
-                    yield some, torch.from_numpy(pixels).to(device)
-            bar.update(len(rows))
+def _chunks(rows: range, label: str) -> Iterator[list[int]]:
+    with progress(None, label, "image", rows.stop, rows.start) as bar:
+        for start in rows[::_CHUNK]:
+            chunk = list(range(start, min(start + _CHUNK, rows.stop)))
+            yield chunk
+            bar.update(len(chunk))
 
 
 def _of_one_size(
@@ -117,29 +132,25 @@ def _of_one_size(
 def _embed(
     images: Images,
     models: Mapping[Path, SubModel],
-    names: list[str],
+    files: Mapping[Path, GrowingEmbeddings],
+    label: str,
     sizes: Sizes,
     device: torch.device,
 ) -> None:
-    count = len(images.ids)
     square = next(iter(models.values())).spec.image_size
-    with ExitStack() as files:
-        arrays = {
-            folder: [
-                np.lib.format.open_memmap(
-                    files.enter_context(replacing(folder / name)),
-                    mode="w+",
-                    dtype=np.float32,
-                    shape=(count, model.spec.embedding_dim),
-                )
-                for name in names
-            ]
-            for folder, model in models.items()
-        }
-        for rows, pixels in _chunks(images, square, sizes.long_side, names[0], device):
+    saved = time.monotonic()
+    for rows in _chunks(range(min(f.rows for f in files.values()), len(images.ids)), label):
+        if sizes.long_side is None:
+            groups = iter([(rows, load_pixels(images, rows, square)[0])])
+        else:
+            groups = _of_one_size(images, rows, sizes.long_side)
+        for some, pixels in groups:
+            on_device = torch.from_numpy(pixels).to(device)
             for folder, model in models.items():
-                embeddings = model.embed(pixels, sizes.scales).cpu().numpy()
-                for array in arrays[folder]:
-                    array[rows] = embeddings
-        for array in (array for written in arrays.values() for array in written):
-            array.flush()
+                files[folder].write(some, model.embed(on_device, sizes.scales).cpu().numpy())
+        if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
+            for file in files.values():
+                file.save(rows[-1] + 1)
+            saved = time.monotonic()
+    for file in files.values():
+        file.save(len(images.ids))

@@ -35,7 +35,7 @@ _WORKER_MB = 1000
 
 
 def train(config: Config, train_set: str) -> tuple[int, int]:
-    """Memory and time of training one family."""
+    """Memory of each machine, and time, of training one family."""
     entry, training = config["train_sets"][train_set], settings(config, train_set)["training"]
     images, area = _training_images(entry), entry["image_size"] ** 2
     workers = training.get("workers", 0)
@@ -43,7 +43,7 @@ def train(config: Config, train_set: str) -> tuple[int, int]:
     held = workers * _WORKER_MB if workers else 3 * area * images / 2**20
     passes = images * training["epochs"] * len(config["widths"]) * area / 224**2
     return round(processes * (_IDLE_MB + held)), _minutes(
-        passes / _rate(config, _TRAINED) / processes
+        passes / _rate(config, _TRAINED) / processes / config.get("nodes", 1)
     )
 
 

@@ -110,7 +110,60 @@ def test_a_broken_image_leaves_no_embeddings(tmp_path):
             RetrievalSet(data.queries, broken, data.ground_truth),
             {tmp_path / "m": tmp_path / "m.safetensors"},
         )
-    assert not list((tmp_path / "m").iterdir())
+    assert not list((tmp_path / "m").glob("[!.]*"))
+
+
+class Interrupted(ArrayImages):
+    """Counts what is read, and is interrupted at one row."""
+
+    def __init__(self, images, row=None):
+        super().__init__(images.ids, images.pixels)
+        object.__setattr__(self, "row", row)
+        object.__setattr__(self, "seen", [])
+
+    def read(self, row, least=0):
+        if row == self.row:
+            raise KeyboardInterrupt
+        self.seen.append(row)
+        return super().read(row)
+
+
+def test_what_was_cut_off_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr("sfsc.embed._SECONDS_BETWEEN_SAVES", 0)
+    data = make_set()
+    submodel.save(tmp_path / "m.safetensors", make_model())
+    embed_set(data, {tmp_path / "whole": tmp_path / "m.safetensors"})
+
+    def go_on(row=None, model="m"):
+        gallery = Interrupted(data.gallery, row)
+        embed_set(
+            RetrievalSet(data.queries, gallery, data.ground_truth),
+            {tmp_path / "parts": tmp_path / f"{model}.safetensors"},
+        )
+        return gallery.seen
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on(row=400)
+    assert not list((tmp_path / "parts").glob("[!.]*"))
+    assert go_on() == list(range(256, 600))
+    for part in ("query", "gallery"):
+        parts, whole = (tmp_path / name / f"{part}.npy" for name in ("parts", "whole"))
+        assert parts.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == [
+        "gallery.npy",
+        "query.npy",
+    ]
+
+    # Another sub-model starts anew, and the first one's rows are then gone.
+    submodel.save(tmp_path / "other.safetensors", make_model(seed=1))
+    with pytest.raises(KeyboardInterrupt):
+        go_on(row=400)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(row=100, model="other")
+    assert go_on() == list(range(600))
+    assert (tmp_path / "parts" / "gallery.npy").read_bytes() == (
+        tmp_path / "whole" / "gallery.npy"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a safetensors file", b"\xff" * 64])

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The tiny profile through a real SLURM of one node on loopback, against the same run without it.
-# Starts munged, slurmctld and slurmd in a folder of their own, and ends them.
+# The tiny profile through a real SLURM on loopback, against the same run without it, and a training
+# by two of its nodes against one by two processes. Both nodes are this machine. Starts munged,
+# slurmctld and two slurmd in a folder of their own, and ends them.
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/../.." && pwd)
 
@@ -23,13 +24,14 @@ done
 
 work=$(mktemp -d)
 host=$(hostname -s)
+memory=$(awk '/MemTotal/ {print int($2 / 1024 * 0.45)}' /proc/meminfo)   # MB of each node
 
 stop() {
     status=$?
     if [ "$status" != 0 ]; then
         find "$work" -name '*.log' -size +0 -exec tail -n 40 {} + >&2
     fi
-    for daemon in slurmd slurmctld munged; do
+    for daemon in slurmd.one slurmd.two slurmctld munged; do
         if [ -f "$work/$daemon.pid" ]; then
             pid=$(cat "$work/$daemon.pid")
             kill "$pid" || true
@@ -47,7 +49,6 @@ cat > /etc/slurm/slurm.conf <<CONF
 ClusterName=tiny
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=16817
-SlurmdPort=16818
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket=$work/munge.socket
@@ -62,37 +63,49 @@ AccountingStorageType=accounting_storage/none
 ReturnToService=2
 MinJobAge=600
 StateSaveLocation=$work/state
-SlurmdSpoolDir=$work/spool
+SlurmdSpoolDir=$work/spool/%n
 SlurmctldPidFile=$work/slurmctld.pid
-SlurmdPidFile=$work/slurmd.pid
+SlurmdPidFile=$work/slurmd.%n.pid
 SlurmctldLogFile=$work/slurmctld.log
-SlurmdLogFile=$work/slurmd.log
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$(awk '/MemTotal/ {print int($2 / 1024 * 0.9)}' /proc/meminfo)
-PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP
+SlurmdLogFile=$work/slurmd.%n.log
+NodeName=DEFAULT NodeHostname=$host NodeAddr=127.0.0.1 CPUs=$((($(nproc) + 1) / 2)) RealMemory=$memory
+NodeName=one Port=16818
+NodeName=two Port=16819
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
-mkdir "$work/state" "$work/spool"
+mkdir -p "$work/state" "$work"/spool/{one,two}
 
 head --bytes 1024 /dev/urandom > "$work/munge.key"
 chmod 400 "$work/munge.key"
 munged --force --key-file="$work/munge.key" --socket="$work/munge.socket" \
     --pid-file="$work/munged.pid" --log-file="$work/munged.log" --seed-file="$work/munge.seed"
 slurmctld
-slurmd -N "$host"
+slurmd -N one
+slurmd -N two
 for _ in $(seq 30); do
-    if sinfo --noheader --format=%T | grep -q idle; then break; fi
+    if [ "$(sinfo --noheader --Node --states=idle | wc -l)" = 2 ]; then break; fi
     sleep 1
 done
 sinfo
 
-metrics=results/tiny/metrics.csv
+# run FOLDER FILE OPTION...: make FILE there
 run() {
     snakemake --snakefile "$repository/Snakefile" --directory "$work/$1" \
-        --configfile "$repository/tests/workflow/tiny.yaml" "${@:2}" -- "$metrics"
+        --configfile "$repository/tests/workflow/tiny.yaml" "${@:3}" -- "$2"
 }
-export PYTHONPATH=$repository
 # Without accounting, squeue is what tells how jobs are.
-run slurm --workflow-profile "$repository/profiles/slurm" --slurm-status-command squeue \
-    --slurm-init-seconds-before-status-checks 5
-run local --cores 2
-cmp "$work/slurm/$metrics" "$work/local/$metrics"
+through_slurm=(--workflow-profile "$repository/profiles/slurm" --slurm-status-command squeue
+    --slurm-init-seconds-before-status-checks 5)
+export PYTHONPATH=$repository
+
+metrics=results/tiny/metrics.csv
+run slurm $metrics "${through_slurm[@]}"
+run local $metrics --cores 2
+cmp "$work"/{slurm,local}/$metrics
 echo "SLURM and the local run wrote the same metrics.csv."
+
+model=results/tiny/models/landmarks/sfsc/seed0/w100.safetensors
+run nodes $model "${through_slurm[@]}" --config nodes=2
+run processes $model --cores 2 --config processes=2
+cmp "$work"/{nodes,processes}/$model
+echo "Two nodes and two processes trained the same model."

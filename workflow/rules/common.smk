@@ -23,6 +23,7 @@ MODELS = profiles.model_names(config)
 TRAIN_SET_OF = profiles.train_set_of(config)
 THREADS = config.get("threads", 1)
 PROCESSES = config.get("processes", 1)
+NODES = config.get("nodes", 1)
 GPUS = int(config.get("gpu", False))
 # A cluster's jobs have no common number of cores; its profile sets those of `pack`.
 ALL_CORES = workflow.resource_settings.cores or 1

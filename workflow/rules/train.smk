@@ -1,5 +1,23 @@
 """Train families of sub-models: SFSC and its ablations here, baselines by inheriting the rule."""
 
+# What starts the processes of a training, and what it asks of SLURM beside other jobs' resources.
+LAUNCHER, SPREAD = "", {"gpu": GPUS * PROCESSES}
+if NODES > 1:
+    LAUNCHER = (
+        ': "${SLURM_JOB_ID:?more than one of nodes needs profiles/slurm}"; srun --kill-on-bad-exit'
+        f" --nodes {NODES} --ntasks {NODES} --cpus-per-task {THREADS * PROCESSES}"
+        f" torchrun --nnodes {NODES} --nproc-per-node {PROCESSES} --no-python"
+        " --rdzv-backend c10d --rdzv-id $SLURM_JOB_ID"
+        # The first machine; jobs that share it meet at different ports.
+        " --rdzv-endpoint $(hostname):$((20000 + SLURM_JOB_ID % 20000)) "
+    )
+    # With `mpi`, the plugin leaves srun to the command. Its `gpu` counts those of all machines.
+    SPREAD = {"mpi": "srun", "nodes": NODES, "tasks": NODES}
+    if GPUS:
+        SPREAD["slurm_extra"] = f"--gpus-per-node={PROCESSES}"
+elif PROCESSES > 1:
+    LAUNCHER = f"torchrun --standalone --nproc-per-node {PROCESSES} --no-python "
+
 
 rule train:
     input:
@@ -17,16 +35,14 @@ rule train:
         settings=lambda w: canonical(profiles.settings(config, w.train_set)),
         train_set=lambda w: canonical(config["train_sets"][w.train_set]),
         widths=config["widths"],
-        launcher=f"torchrun --standalone --nproc-per-node {PROCESSES} --no-python "
-        if PROCESSES > 1
-        else "",
+        launcher=LAUNCHER,
     wildcard_constraints:
         method="|".join(profiles.BUILT_IN),
     threads: THREADS * PROCESSES
     resources:
         mem_mb=lambda w, attempt: attempt * asked.train(config, w.train_set)[0],
         runtime=lambda w, attempt: attempt * asked.train(config, w.train_set)[1],
-        gpu=GPUS * PROCESSES,
+        **SPREAD,
     log:
         f"{RESULTS}/logs/train/{{train_set}}-{{method}}-seed{{seed}}.log",
     benchmark:

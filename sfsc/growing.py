@@ -1,0 +1,49 @@
+"""Embedding files that grow row by row, and outlive the process that writes them."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfsc.files import replacing
+
+
+class GrowingEmbeddings:
+    """Rows of a file-to-be, in a folder; `rows` of them an earlier process has saved.
+
+    They count where `fingerprint`, of all that the rows depend on, is that process's.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int], fingerprint: str):
+        """`path` has no ending; hidden files beside it hold the rows and how many are done."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._data = path.with_name(f".growing.{path.name}.npy")
+        self._state = path.with_name(f".growing.{path.name}.json")
+        self._fingerprint, self.rows = fingerprint, 0
+        if self._data.exists() and self._state.exists():
+            state = json.loads(self._state.read_text())
+            self.rows = state["rows"] if state["fingerprint"] == fingerprint else 0
+        if not self.rows:
+            self._state.unlink(missing_ok=True)
+        mode = "r+" if self.rows else "w+"
+        self._array = np.lib.format.open_memmap(self._data, mode, np.float32, shape)
+
+    def write(self, rows: Sequence[int], embeddings: NDArray[np.float32]) -> None:
+        self._array[rows] = embeddings
+
+    def save(self, rows: int) -> None:
+        """Let all that was written count, which are the first `rows`."""
+        self._array.flush()
+        with replacing(self._state) as beside:
+            beside.write_text(json.dumps({"fingerprint": self._fingerprint, "rows": rows}))
+
+    def copy_to(self, path: Path) -> None:
+        with replacing(path) as beside:
+            shutil.copyfile(self._data, beside)
+
+    def remove(self) -> None:
+        self._state.unlink(missing_ok=True)
+        self._data.unlink(missing_ok=True)

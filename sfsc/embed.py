@@ -2,8 +2,10 @@
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfsc import submodel
-from sfsc.data.loader import load_pixels
+from sfsc.data.reading import at_most, read_all, squared
 from sfsc.data.sets import Images, RetrievalSet
 from sfsc.files import InputError
 from sfsc.growing import GrowingEmbeddings
@@ -20,12 +22,12 @@ from sfsc.progress import progress
 from sfsc.submodel import SubModel
 
 _CHUNK = 256
-"""Images in memory at a time."""
+"""Images between two looks at the clock."""
 
 _SECONDS_BETWEEN_SAVES = 60.0
 
 _LARGEST_BATCH = _CHUNK * 224 * 224
-"""Pixels that pass through a network at a time, where images have sizes of their own."""
+"""Pixels that pass through a network at a time."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,10 @@ def embed_set(
 
 def embed_images(images: Images, model: SubModel, device: torch.device) -> NDArray[np.float32]:
     """Embed a collection with one sub-model on `device`: (N, D), L2-normalised, rows as `ids`."""
-    size, dimension = model.spec.image_size, model.spec.embedding_dim
-    embeddings = np.empty((len(images.ids), dimension), np.float32)
-    for rows in _chunks(range(len(images.ids)), "embeddings"):
-        pixels = torch.from_numpy(load_pixels(images, rows, size)[0]).to(device)
-        embeddings[rows] = model.embed(pixels).cpu().numpy()
+    embeddings = np.empty((len(images.ids), model.spec.embedding_dim), np.float32)
+    for chunk in _chunks(images, 0, squared(model.spec.image_size), "embeddings"):
+        for rows, pixels in chunk:
+            embeddings[rows] = model.embed(torch.from_numpy(pixels).to(device)).cpu().numpy()
     return embeddings
 
 
@@ -102,27 +103,31 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _chunks(rows: range, label: str) -> Iterator[list[int]]:
-    with progress(None, label, "image", rows.stop, rows.start) as bar:
-        for start in rows[::_CHUNK]:
-            chunk = list(range(start, min(start + _CHUNK, rows.stop)))
-            yield chunk
-            bar.update(len(chunk))
+def _chunks(
+    images: Images, first: int, prepare: Callable[[Image.Image], Image.Image], label: str
+) -> Iterator[list[tuple[list[int], NDArray[np.uint8]]]]:
+    """A part of the images after another, from row `first` on: batches of equal sizes.
+
+    Each is its rows and their pixels, (B, H, W, 3).
+    """
+    count = len(images.ids)
+    found = read_all(images, range(first, count), prepare)
+    with closing(found), progress(None, label, "image", count, first) as bar:
+        for start in range(first, count, _CHUNK):
+            rows = range(start, min(start + _CHUNK, count))
+            yield list(_batches(rows, islice(found, len(rows))))
+            bar.update(len(rows))
 
 
-def _of_one_size(
-    images: Images, rows: Sequence[int], long_side: int
+def _batches(
+    rows: Iterable[int], images: Iterable[NDArray[np.uint8] | InputError]
 ) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
-    found: dict[tuple[int, int], list[tuple[int, NDArray[np.uint8]]]] = {}
-    for row in rows:
-        image = images.read(row)
-        # As thumbnails are made in this field: smaller images stay as they are.
-        factor = min(1.0, long_side / max(image.size))
-        size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-        if image.size != size:
-            image = image.resize(size, Image.Resampling.BICUBIC)
-        found.setdefault(size, []).append((row, np.asarray(image)))
-    for (width, height), group in found.items():
+    by_size: dict[tuple[int, ...], list[tuple[int, NDArray[np.uint8]]]] = {}
+    for row, image in zip(rows, images, strict=True):
+        if isinstance(image, InputError):
+            raise image
+        by_size.setdefault(image.shape, []).append((row, image))
+    for (height, width, _), group in by_size.items():
         step = max(1, _LARGEST_BATCH // (width * height))
         for start in range(0, len(group), step):
             some = group[start : start + step]
@@ -138,19 +143,18 @@ def _embed(
     device: torch.device,
 ) -> None:
     square = next(iter(models.values())).spec.image_size
+    prepare = squared(square) if sizes.long_side is None else at_most(sizes.long_side)
+    done = min(file.rows for file in files.values())
     saved = time.monotonic()
-    for rows in _chunks(range(min(f.rows for f in files.values()), len(images.ids)), label):
-        if sizes.long_side is None:
-            groups = iter([(rows, load_pixels(images, rows, square)[0])])
-        else:
-            groups = _of_one_size(images, rows, sizes.long_side)
-        for some, pixels in groups:
+    for chunk in _chunks(images, done, prepare, label):
+        for rows, pixels in chunk:
             on_device = torch.from_numpy(pixels).to(device)
             for folder, model in models.items():
-                files[folder].write(some, model.embed(on_device, sizes.scales).cpu().numpy())
+                files[folder].write(rows, model.embed(on_device, sizes.scales).cpu().numpy())
+            done += len(rows)
         if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
             for file in files.values():
-                file.save(rows[-1] + 1)
+                file.save(done)
             saved = time.monotonic()
     for file in files.values():
-        file.save(len(images.ids))
+        file.save(done)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sfsc.data.loader import Augment, Batches, load_pixels, normalisation_of
+from sfsc.data.reading import squared
 from sfsc.data.sets import Images
 from sfsc.files import InputError
 
@@ -80,12 +80,9 @@ class _Decoded(Dataset[NDArray[np.uint8] | InputError]):
 
     def __getitem__(self, row: int) -> NDArray[np.uint8] | InputError:
         try:
-            image = self.images.read(row)
+            return np.asarray(squared(self.size)(self.images.read(row)))
         except InputError as error:
             return error  # raised in a worker it would come with a traceback
-        if image.size != (self.size, self.size):
-            image = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
-        return np.asarray(image)
 
 
 @dataclass(frozen=True)

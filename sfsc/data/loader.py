@@ -4,6 +4,7 @@ import hashlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -12,9 +13,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from sfsc.data.reading import read_all, squared
 from sfsc.data.sets import Images
 from sfsc.files import InputError
 from sfsc.progress import progress
@@ -51,18 +52,15 @@ def load_pixels(
     """
     pixels = np.empty((len(rows), size, size, 3), np.uint8)
     kept: list[int] = []
-    for row in progress(rows, "images", "image"):
-        try:
-            image = images.read(row)
-        except InputError as error:
-            if on_bad_image == "stop":
-                raise
-            _log.warning("left out: %s", error)
-            continue
-        if image.size != (size, size):
-            image = image.resize((size, size), Image.Resampling.BICUBIC)
-        pixels[len(kept)] = np.asarray(image)
-        kept.append(row)
+    with closing(read_all(images, rows, squared(size))) as found:
+        for row, image in zip(progress(rows, "images", "image"), found, strict=True):
+            if isinstance(image, InputError):
+                if on_bad_image == "stop":
+                    raise image
+                _log.warning("left out: %s", image)
+                continue
+            pixels[len(kept)] = image
+            kept.append(row)
     if len(kept) < len(rows):
         _log.warning("left out %d of %d images", len(rows) - len(kept), len(rows))
     if not kept:

@@ -29,6 +29,7 @@ class Images(Protocol):
         """One image in RGB; raises InputError that names a file that is absent or broken.
 
         With `least` it may come smaller, where that is faster, but of that many pixels a side.
+        Several threads may read at once.
         """
         ...
 

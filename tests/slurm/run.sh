@@ -68,9 +68,9 @@ SlurmctldPidFile=$work/slurmctld.pid
 SlurmdPidFile=$work/slurmd.%n.pid
 SlurmctldLogFile=$work/slurmctld.log
 SlurmdLogFile=$work/slurmd.%n.log
-NodeName=DEFAULT NodeHostname=$host NodeAddr=127.0.0.1 CPUs=$((($(nproc) + 1) / 2)) RealMemory=$memory
-NodeName=one Port=16818
-NodeName=two Port=16819
+NodeName=DEFAULT CPUs=$((($(nproc) + 1) / 2)) RealMemory=$memory
+NodeName=one NodeHostname=$host NodeAddr=127.0.0.1 Port=16818
+NodeName=two NodeHostname=$host NodeAddr=127.0.0.1 Port=16819
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
 mkdir -p "$work/state" "$work"/spool/{one,two}

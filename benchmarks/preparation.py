@@ -20,6 +20,7 @@ from sfsc.data import packed
 from sfsc.data.decoding import DecodedBatches
 from sfsc.data.loader import Augment
 from sfsc.data.packing import pack
+from sfsc.data.reading import at_most, read_all
 from sfsc.data.sets import FileImages, Images, TrainSet
 from sfsc.files import replacing
 from sfsc.report.provenance import hardware
@@ -44,9 +45,11 @@ def main() -> None:
             shards = packed.train_set(target, {})
             small = _rate(partial(_decode_all, shards.images, cores))
             reading = _reading_rate(shards, cores)
+            embedding = _rate(partial(_read_all, files, cores))
             rows += [
                 _row("packing, 500 to 224 pixels", cores, packing, bare),
                 _row("training reader, packed at 224 pixels", cores, reading, small),
+                _row("embedding's reader, 500 to 400 pixels", cores, embedding, bare),
             ]
     frame = pd.DataFrame(rows)
     text = (
@@ -102,6 +105,12 @@ def _decode_all(images: Images, cores: int) -> None:
 def _decode(images: Images, rows: Sequence[int]) -> None:
     for row in rows:
         images.read(row)
+
+
+def _read_all(images: Images, cores: int) -> None:
+    torch.set_num_threads(cores)
+    for _ in read_all(images, range(_IMAGES), at_most(400)):
+        pass
 
 
 def _reading_rate(source: TrainSet, cores: int) -> float:

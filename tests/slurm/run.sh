@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tiny profile through a real SLURM on loopback, against the same run without it, and a training
-# by two of its nodes against one by two processes. Both nodes are this machine. Starts munged,
-# slurmctld and two slurmd in a folder of their own, and ends them.
+# by two of its nodes against one by two processes. Both nodes are this machine, and have a GPU in
+# name alone. Starts munged, slurmctld and two slurmd in a folder of their own, and ends them.
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/../.." && pwd)
 
@@ -38,7 +38,7 @@ stop() {
             timeout 20 tail --pid="$pid" -f /dev/null || true   # until it has ended
         fi
     done
-    rm -rf "$work" /etc/slurm/slurm.conf
+    rm -rf "$work" /etc/slurm/{slurm,gres}.conf
     exit "$status"
 }
 trap stop EXIT
@@ -68,11 +68,13 @@ SlurmctldPidFile=$work/slurmctld.pid
 SlurmdPidFile=$work/slurmd.%n.pid
 SlurmctldLogFile=$work/slurmctld.log
 SlurmdLogFile=$work/slurmd.%n.log
-NodeName=DEFAULT CPUs=$((($(nproc) + 1) / 2)) RealMemory=$memory
+GresTypes=gpu
+NodeName=DEFAULT Gres=gpu:1 CPUs=$((($(nproc) + 1) / 2)) RealMemory=$memory
 NodeName=one NodeHostname=$host NodeAddr=127.0.0.1 Port=16818
 NodeName=two NodeHostname=$host NodeAddr=127.0.0.1 Port=16819
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
+echo "Name=gpu File=/dev/null" > /etc/slurm/gres.conf
 mkdir -p "$work/state" "$work"/spool/{one,two}
 
 head --bytes 1024 /dev/urandom > "$work/munge.key"
@@ -99,13 +101,13 @@ through_slurm=(--workflow-profile "$repository/profiles/slurm" --slurm-status-co
 export PYTHONPATH=$repository
 
 metrics=results/tiny/metrics.csv
-run slurm $metrics "${through_slurm[@]}"
+run slurm $metrics "${through_slurm[@]}" --config gpu=True
 run local $metrics --cores 2
 cmp "$work"/{slurm,local}/$metrics
 echo "SLURM and the local run wrote the same metrics.csv."
 
 model=results/tiny/models/landmarks/sfsc/seed0/w100.safetensors
-run nodes $model "${through_slurm[@]}" --config nodes=2
+run nodes $model "${through_slurm[@]}" --config nodes=2 gpu=True
 run processes $model --cores 2 --config processes=2
 cmp "$work"/{nodes,processes}/$model
 echo "Two nodes and two processes trained the same model."

@@ -18,7 +18,7 @@ class Site:
 
     A fault is "cut" (half the bytes, then the connection breaks), "whole" (a range is answered with
     all of the file), "endless", "unsaid" (half the bytes, and no word of how many there are), or a
-    status code. `requests` counts the answers with content.
+    status code. `requests` counts the answers with content, `bytes` what they were to send.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -79,8 +79,8 @@ class Site:
         request.end_headers()
         if fault in ("cut", "unsaid"):
             sent = sent[: len(sent) // 2]
+        self.bytes[name] += len(sent)  # before the client can have them all
         request.wfile.write(sent)
-        self.bytes[name] += len(sent)
 
     def close(self) -> None:
         self._server.shutdown()

@@ -1,6 +1,8 @@
 """Sub-model files and a retrieval set to embedding files."""
 
 import hashlib
+import pickle
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -16,7 +18,7 @@ from PIL import Image
 from sfsc import submodel
 from sfsc.data.reading import at_most, read_all, squared
 from sfsc.data.sets import Images, RetrievalSet
-from sfsc.files import InputError
+from sfsc.files import InputError, replacing
 from sfsc.growing import GrowingEmbeddings
 from sfsc.progress import progress
 from sfsc.submodel import SubModel
@@ -48,8 +50,9 @@ def embed_set(
     `models` maps an output folder to a sub-model file; the folder gets query.npy and gallery.npy:
     float32, (N, D), L2-normalised, rows in the order of the images' ids. Where the queries are the
     gallery they are embedded once and written twice. The sub-models share one image size. What was
-    cut off goes on where the same sub-models embedded the same ids at the same sizes. Raises
-    InputError for sub-models of several image sizes, and of one size that should take another.
+    cut off goes on where sub-models, sizes and images are the same, as far as these can be pickled:
+    of images in files, the ids, paths and boxes. Raises InputError for sub-models of several image
+    sizes, and of one size that should take another.
     """
     device, sizes = best_device(), sizes or Sizes()
     loaded = {folder: submodel.load(path, device) for folder, path in models.items()}
@@ -66,12 +69,12 @@ def embed_set(
             )
 
     def growing(images: Images, name: str) -> dict[Path, GrowingEmbeddings]:
-        how = "\n".join([device.type, repr(sizes), *images.ids])
+        how = pickle.dumps((device.type, sizes, images))
         return {
             folder: GrowingEmbeddings(
                 folder / name,
                 (len(images.ids), model.spec.embedding_dim),
-                hashlib.sha256(models[folder].read_bytes() + how.encode()).hexdigest(),
+                hashlib.sha256(models[folder].read_bytes() + how).hexdigest(),
             )
             for folder, model in loaded.items()
         }
@@ -83,10 +86,11 @@ def embed_set(
     for name, images in parts.items():
         _embed(images, loaded, files[name], name, sizes, device)
     for folder in models:
-        for name in ("query", "gallery"):
-            files.get(name, files["gallery"])[folder].copy_to(folder / f"{name}.npy")
-    for file in (file for of_part in files.values() for file in of_part.values()):
-        file.remove()
+        for name, of_part in files.items():
+            of_part[folder].finish(folder / f"{name}.npy")
+        if "query" not in files:
+            with replacing(folder / "query.npy") as beside:
+                shutil.copyfile(folder / "gallery.npy", beside)
 
 
 def embed_images(images: Images, model: SubModel, device: torch.device) -> NDArray[np.float32]:
@@ -105,17 +109,17 @@ def best_device() -> torch.device:
 
 def _chunks(
     images: Images, first: int, prepare: Callable[[Image.Image], Image.Image], label: str
-) -> Iterator[list[tuple[list[int], NDArray[np.uint8]]]]:
+) -> Iterator[Iterator[tuple[list[int], NDArray[np.uint8]]]]:
     """A part of the images after another, from row `first` on: batches of equal sizes.
 
-    Each is its rows and their pixels, (B, H, W, 3).
+    Each is its rows and their pixels, (B, H, W, 3). A part is to be used up before the next.
     """
     count = len(images.ids)
     found = read_all(images, range(first, count), prepare)
     with closing(found), progress(None, label, "image", count, first) as bar:
         for start in range(first, count, _CHUNK):
             rows = range(start, min(start + _CHUNK, count))
-            yield list(_batches(rows, islice(found, len(rows))))
+            yield _batches(rows, islice(found, len(rows)))
             bar.update(len(rows))
 
 

@@ -1,7 +1,6 @@
 """Embedding files that grow row by row, and outlive the process that writes them."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,13 +22,15 @@ class GrowingEmbeddings:
         self._data = path.with_name(f".growing.{path.name}.npy")
         self._state = path.with_name(f".growing.{path.name}.json")
         self._fingerprint, self.rows = fingerprint, 0
-        if self._data.exists() and self._state.exists():
+        try:
             state = json.loads(self._state.read_text())
+            self._array = np.lib.format.open_memmap(self._data, "r+")
             self.rows = state["rows"] if state["fingerprint"] == fingerprint else 0
+        except (OSError, ValueError):  # none, or torn as the machine went down
+            pass
         if not self.rows:
             self._state.unlink(missing_ok=True)
-        mode = "r+" if self.rows else "w+"
-        self._array = np.lib.format.open_memmap(self._data, mode, np.float32, shape)
+            self._array = np.lib.format.open_memmap(self._data, "w+", np.float32, shape)
 
     def write(self, rows: Sequence[int], embeddings: NDArray[np.float32]) -> None:
         self._array[rows] = embeddings
@@ -40,10 +41,7 @@ class GrowingEmbeddings:
         with replacing(self._state) as beside:
             beside.write_text(json.dumps({"fingerprint": self._fingerprint, "rows": rows}))
 
-    def copy_to(self, path: Path) -> None:
-        with replacing(path) as beside:
-            shutil.copyfile(self._data, beside)
-
-    def remove(self) -> None:
-        self._state.unlink(missing_ok=True)
-        self._data.unlink(missing_ok=True)
+    def finish(self, path: Path) -> None:
+        """All rows are saved: let them be the file at `path`."""
+        self._data.replace(path)
+        self._state.unlink()

@@ -95,13 +95,14 @@ def test_a_gallery_that_queries_itself_is_embedded_once_and_written_twice(tmp_pa
     assert files[0] == files[1]
 
 
-def test_a_broken_image_leaves_no_embeddings(tmp_path):
-    class Broken(ArrayImages):
-        def read(self, row):
-            if row == 500:
-                raise InputError("g500: cannot be decoded")
-            return super().read(row)
+class Broken(ArrayImages):
+    def read(self, row, least=0):
+        if row == 500:
+            raise InputError("g500: cannot be decoded")
+        return super().read(row)
 
+
+def test_a_broken_image_leaves_no_embeddings(tmp_path):
     data = make_set()
     broken = Broken(data.gallery.ids, data.gallery.pixels)
     submodel.save(tmp_path / "m.safetensors", make_model())
@@ -114,12 +115,15 @@ def test_a_broken_image_leaves_no_embeddings(tmp_path):
 
 
 class Interrupted(ArrayImages):
-    """Counts what is read, and is interrupted at one row."""
+    """Counts what is read, and is interrupted at one row; it counts as the images it is of."""
 
     def __init__(self, images, row=None):
         super().__init__(images.ids, images.pixels)
         object.__setattr__(self, "row", row)
         object.__setattr__(self, "seen", [])
+
+    def __reduce__(self):
+        return ArrayImages, (self.ids, self.pixels)
 
     def read(self, row, least=0):
         if row == self.row:
@@ -134,13 +138,13 @@ def test_what_was_cut_off_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     submodel.save(tmp_path / "m.safetensors", make_model())
     embed_set(data, {tmp_path / "whole": tmp_path / "m.safetensors"})
 
-    def go_on(row=None, model="m"):
-        gallery = Interrupted(data.gallery, row)
+    def go_on(row=None, model="m", images=data.gallery):
+        gallery = Interrupted(images, row)
         embed_set(
             RetrievalSet(data.queries, gallery, data.ground_truth),
             {tmp_path / "parts": tmp_path / f"{model}.safetensors"},
         )
-        return gallery.seen
+        return sorted(gallery.seen)
 
     with pytest.raises(KeyboardInterrupt):
         go_on(row=400)
@@ -154,7 +158,14 @@ def test_what_was_cut_off_goes_on_to_the_same_bits(tmp_path, monkeypatch):
         "query.npy",
     ]
 
-    # Another sub-model starts anew, and the first one's rows are then gone.
+    # A torn state, other images and another sub-model start anew, and the first rows are then gone.
+    with pytest.raises(KeyboardInterrupt):
+        go_on(row=400)
+    (tmp_path / "parts" / ".growing.gallery.json").write_text("")
+    with pytest.raises(KeyboardInterrupt):
+        go_on(row=400)
+    others = ArrayImages(data.gallery.ids, 255 - data.gallery.pixels)
+    assert go_on(images=others) == list(range(600))
     submodel.save(tmp_path / "other.safetensors", make_model(seed=1))
     with pytest.raises(KeyboardInterrupt):
         go_on(row=400)

@@ -64,6 +64,7 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Te
         if key.startswith("optimiser."):
             _, place, name = key.split(".")
             parameter = parameters[int(place)]
-            # In the parameter's memory layout, as the optimiser would have made it.
-            like = torch.empty_like(parameter) if value.shape == parameter.shape else value
+            # In the parameter's memory layout, on its device: as the optimiser would have made it.
+            same = value.shape == parameter.shape
+            like = torch.empty_like(parameter if same else value, device=parameter.device)
             optimiser.state[parameter][name] = like.copy_(value)

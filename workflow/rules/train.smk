@@ -5,11 +5,11 @@ LAUNCHER, SPREAD = "", {"gpu": GPUS * PROCESSES}
 if NODES > 1:
     LAUNCHER = (
         ': "${SLURM_JOB_ID:?more than one of nodes needs profiles/slurm}"; srun --kill-on-bad-exit'
-        f" --nodes {NODES} --ntasks {NODES} --cpus-per-task {THREADS * PROCESSES}"
+        f" --nodes {NODES} --ntasks {NODES} --cpus-per-task $SLURM_CPUS_PER_TASK"
         f" torchrun --nnodes {NODES} --nproc-per-node {PROCESSES} --no-python"
-        " --rdzv-backend c10d --rdzv-id $SLURM_JOB_ID"
-        # The first machine; jobs that share it meet at different ports.
-        " --rdzv-endpoint $(hostname):$((20000 + SLURM_JOB_ID % 20000)) "
+        # On the first machine; jobs that share it have shells of different numbers.
+        " --rdzv-backend c10d --rdzv-id $SLURM_JOB_ID-$$"
+        " --rdzv-endpoint $(hostname):$((20000 + $$ % 10000)) "
     )
     # With `mpi`, the plugin leaves srun to the command. Its `gpu` counts those of all machines.
     SPREAD = {"mpi": "srun", "nodes": NODES, "tasks": NODES}

@@ -1,22 +1,26 @@
 """Train families of sub-models: SFSC and its ablations here, baselines by inheriting the rule."""
 
-# What starts the processes of a training, and what it asks of SLURM beside other jobs' resources.
-LAUNCHER, SPREAD = "", {"gpu": GPUS * PROCESSES}
+# What a training asks of SLURM beside memory, time and threads.
+SPREAD = {"gpu": GPUS * PROCESSES}
 if NODES > 1:
-    LAUNCHER = (
-        ': "${SLURM_JOB_ID:?more than one of nodes needs profiles/slurm}"; srun --kill-on-bad-exit'
-        f" --nodes {NODES} --ntasks {NODES} --cpus-per-task $SLURM_CPUS_PER_TASK"
-        f" torchrun --nnodes {NODES} --nproc-per-node {PROCESSES} --no-python"
-        # On the first machine; jobs that share it have shells of different numbers.
-        " --rdzv-backend c10d --rdzv-id $SLURM_JOB_ID-$$"
-        " --rdzv-endpoint $(hostname):$((20000 + $$ % 10000)) "
-    )
     # With `mpi`, the plugin leaves srun to the command. Its `gpu` counts those of all machines.
     SPREAD = {"mpi": "srun", "nodes": NODES, "tasks": NODES}
     if GPUS:
         SPREAD["slurm_extra"] = f"--gpus-per-node={PROCESSES}"
-elif PROCESSES > 1:
-    LAUNCHER = f"torchrun --standalone --nproc-per-node {PROCESSES} --no-python "
+
+
+def launcher(wildcards, threads):
+    """What starts the processes of a training, each of which runs the command that follows."""
+    if NODES > 1:
+        return (
+            ': "${SLURM_JOB_ID:?more than one of nodes needs profiles/slurm}"; srun --kill-on-bad-exit'
+            f" --nodes {NODES} --ntasks {NODES} --cpus-per-task {threads}"
+            f" torchrun --nnodes {NODES} --nproc-per-node {PROCESSES} --no-python"
+            # On the first machine; jobs that share it have shells of different numbers.
+            " --rdzv-backend c10d --rdzv-id $SLURM_JOB_ID-$$"
+            " --rdzv-endpoint $(hostname):$((20000 + $$ % 10000)) "
+        )
+    return f"torchrun --standalone --nproc-per-node {PROCESSES} --no-python " if PROCESSES > 1 else ""
 
 
 rule train:
@@ -35,7 +39,7 @@ rule train:
         settings=lambda w: canonical(profiles.settings(config, w.train_set)),
         train_set=lambda w: canonical(config["train_sets"][w.train_set]),
         widths=config["widths"],
-        launcher=LAUNCHER,
+        launcher=launcher,
     wildcard_constraints:
         method="|".join(profiles.BUILT_IN),
     threads: THREADS * PROCESSES

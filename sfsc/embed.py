@@ -69,7 +69,7 @@ def embed_set(
             )
 
     def growing(images: Images, name: str) -> dict[Path, GrowingEmbeddings]:
-        how = pickle.dumps((device.type, sizes, images))
+        how = hashlib.sha256(pickle.dumps((device.type, sizes, images))).digest()
         return {
             folder: GrowingEmbeddings(
                 folder / name,

@@ -24,6 +24,9 @@ def test_training_asks_for_what_its_passes_and_processes_take():
     shared_memory, shared = resources.train(changed(processes=4), "resnet18")
     assert shared_memory == 4 * memory
     assert 3.8 < minutes / shared < 4
+    of_two_nodes, halved = resources.train(changed(nodes=2), "resnet18")
+    assert of_two_nodes == memory
+    assert 1.9 < minutes / halved < 2
     third = changed("train_sets", "resnet18", class_fraction=0.3)
     assert 0.3 < resources.train(third, "resnet18")[1] / minutes < 0.31
 

@@ -13,7 +13,7 @@ def launcher(wildcards, threads):
     """What starts the processes of a training, each of which runs the command that follows."""
     if NODES > 1:
         return (
-            ': "${SLURM_JOB_ID:?more than one of nodes needs profiles/slurm}"; srun --kill-on-bad-exit'
+            ': "${SLURM_JOB_ID:?nodes: more than 1 needs profiles/slurm}"; srun --kill-on-bad-exit'
             f" --nodes {NODES} --ntasks {NODES} --cpus-per-task {threads}"
             f" torchrun --nnodes {NODES} --nproc-per-node {PROCESSES} --no-python"
             # On the first machine; jobs that share it have shells of different numbers.

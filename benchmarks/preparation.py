@@ -55,8 +55,8 @@ def main() -> None:
     text = (
         f"{hardware()['cpu']}. {_IMAGES} drawn JPEG files of {_PIXELS} pixels. Bare: Pillow decodes"
         " the same files or JPEG strings, in as many processes, and does nothing else."
-        " The reader of embedding works in threads, and resizes by Pillow's bicubic filter as well. Hours: for"
-        f" {CLEAN_IMAGES:,} images on 16 such cores, if they scale alike.\n\n"
+        " The reader of embedding works in threads, and resizes by Pillow's bicubic filter as well."
+        f" Hours: for {CLEAN_IMAGES:,} images on 16 such cores, if they scale alike.\n\n"
         f"{frame.to_markdown(index=False, floatfmt=('', '', '.0f', '.0f', '.2f', '.2f'))}\n"
     )
     with replacing(_OUT / "preparation.md") as beside:

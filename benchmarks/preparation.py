@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from PIL import Image
 
@@ -39,11 +40,11 @@ def main() -> None:
         files = _photographs(folder / "jpg")
         source = TrainSet(files, np.arange(_IMAGES) % 64, [str(label) for label in range(64)])
         for cores in (1, 2):
-            bare = _rate(partial(_decode_all, files, cores))
+            bare = _rate(partial(_decode_all, files.paths, cores))
             target = folder / f"packed{cores}"
             packing = _rate(partial(pack, source, target, _SIZE, {}, workers=cores))
             shards = packed.train_set(target, {})
-            small = _rate(partial(_decode_all, shards.images, cores))
+            small = _rate(partial(_decode_all, _unpacked(target), cores))
             reading = _reading_rate(shards, cores)
             embedding = _rate(partial(_read_all, files, cores))
             rows += [
@@ -54,7 +55,7 @@ def main() -> None:
     frame = pd.DataFrame(rows)
     text = (
         f"{hardware()['cpu']}. {_IMAGES} drawn JPEG files of {_PIXELS} pixels. Bare: Pillow decodes"
-        " the same files or JPEG strings, in as many processes, and does nothing else."
+        " the same files, in as many processes, and does nothing else."
         " The reader of embedding works in threads, and resizes by Pillow's bicubic filter as well."
         f" Hours: for {CLEAN_IMAGES:,} images on 16 such cores, if they scale alike.\n\n"
         f"{frame.to_markdown(index=False, floatfmt=('', '', '.0f', '.0f', '.2f', '.2f'))}\n"
@@ -97,15 +98,30 @@ def _rate(work: Callable[[], object]) -> float:
     return _IMAGES / (time.perf_counter() - start)
 
 
-def _decode_all(images: Images, cores: int) -> None:
-    parts = np.array_split(np.arange(_IMAGES), cores)
-    with ProcessPoolExecutor(cores, get_context("fork")) as pool:
-        list(pool.map(_decode, [images] * cores, [part.tolist() for part in parts]))
+def _unpacked(packed: Path) -> list[Path]:
+    """The images of packed shards, as files."""
+    paths = []
+    for shard in sorted(packed.glob("shard-*.arrow")):
+        for image in pa.ipc.open_file(str(shard)).read_all().to_pylist():
+            paths.append(packed / f"{image['id']}.jpg")
+            paths[-1].write_bytes(image["jpeg"])
+    return paths
 
 
-def _decode(images: Images, rows: Sequence[int]) -> None:
-    for row in rows:
-        images.read(row)
+def _decode_all(paths: Sequence[Path], cores: int) -> None:
+    with ProcessPoolExecutor(cores, get_context("fork"), _keep_memory) as pool:
+        list(pool.map(_decode, [paths[part::cores] for part in range(cores)]))
+
+
+def _keep_memory() -> None:
+    """Let Pillow use the memory of one image for the next, which the system would else clear."""
+    Image.core.set_blocks_max(8)  # type: ignore[attr-defined]
+
+
+def _decode(paths: Sequence[Path]) -> None:
+    for path in paths:
+        with Image.open(path) as image:
+            image.load()
 
 
 def _read_all(images: Images, cores: int) -> None:
@@ -115,7 +131,7 @@ def _read_all(images: Images, cores: int) -> None:
 
 
 def _reading_rate(source: TrainSet, cores: int) -> float:
-    """Images a second of batches as training gets them, once its worker processes are at work."""
+    """Images a second of batches as training gets them, once its threads are at work."""
     batches = DecodedBatches(
         source.images, _SIZE, source.labels, 128, Augment(), torch.device("cpu"), cores,
         source.together,

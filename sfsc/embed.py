@@ -4,7 +4,7 @@ import hashlib
 import pickle
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from sfsc import submodel
-from sfsc.data.reading import at_most, read_all, squared
+from sfsc.data.reading import Prepare, at_most, read_all, squared
 from sfsc.data.sets import Images, RetrievalSet
 from sfsc.files import InputError, replacing
 from sfsc.growing import GrowingEmbeddings
@@ -108,7 +107,7 @@ def best_device() -> torch.device:
 
 
 def _chunks(
-    images: Images, first: int, prepare: Callable[[Image.Image], Image.Image], label: str
+    images: Images, first: int, prepare: Prepare, label: str
 ) -> Iterator[Iterator[tuple[list[int], NDArray[np.uint8]]]]:
     """A part of the images after another, from row `first` on: batches of equal sizes.
 

@@ -1,23 +1,22 @@
-"""Batches of images too many for the memory: worker processes decode them ahead of the training."""
+"""Batches of images too many for the memory: threads decode them ahead of the training."""
 
-import atexit
 import hashlib
-import signal
-from collections.abc import Iterator
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sfsc.data.loader import Augment, Batches, load_pixels, normalisation_of
 from sfsc.data.reading import squared
 from sfsc.data.sets import Images
-from sfsc.files import InputError
 
 _SAMPLE = 4096
+_AHEAD = 3
+"""Batches decoded or about to be, while another is trained on."""
 
 
 class DecodedBatches(Batches):
@@ -37,81 +36,61 @@ class DecodedBatches(Batches):
         workers: int,
         together: int = 1,
     ):
-        """`size` is that of the square to which images are resized."""
+        """`size` is that of the square to which images are resized; `workers` are threads."""
         some = np.unique(np.linspace(0, len(labels) - 1, _SAMPLE).round().astype(int)).tolist()
         pixels, _ = load_pixels(images, some, size)
         super().__init__(labels, batch_size, augment, normalisation_of(pixels), device, together)
         self.digest = hashlib.sha256(pixels.data).hexdigest()
-        self._decoded = _Decoded(images, size)
+        self._images, self._size, self._fit = images, size, squared(size)
         self._workers = workers
-        self._ahead: Iterator[Tensor] = iter(())
-        # Before multiprocessing's own exit, which waits for workers that ignore its SIGTERM.
-        atexit.register(self.close)
-        self._next: tuple[int, int, int, int] | None = None
+        self._pool = ThreadPoolExecutor(workers)
+        self._ahead: deque[_Ahead] = deque()
 
     def close(self) -> None:
-        """End the worker processes: at Python's own exit, which sends SIGTERM, they would stay."""
-        self._ahead, self._next = iter(()), None
+        self._pool.shutdown(cancel_futures=True)
 
     def _read(self, seed: int, step: int, part: int, parts: int) -> Tensor:
-        if self._next != (seed, step, part, parts):
-            loader = DataLoader(
-                self._decoded,
-                batch_sampler=_RowsFrom(self, seed, step, part, parts),
-                num_workers=self._workers,
-                # A fork of a process that has trained inherits the locks of torch's threads.
-                multiprocessing_context="forkserver",
-                collate_fn=_together,
-                worker_init_fn=_leave_sigterm_to_the_trainer,
-                pin_memory=self.device.type == "cuda",
-            )
-            self._ahead = iter(loader)
-        pixels = next(self._ahead)
-        if isinstance(pixels, InputError):
-            raise pixels
-        self._next = seed, step + 1, part, parts
-        return pixels
+        if not self._ahead or self._ahead[0].place != (seed, step, part, parts):
+            for other in self._ahead:
+                other.cancel()
+            self._ahead.clear()
+        while len(self._ahead) <= _AHEAD:
+            self._ahead.append(self._begun(seed, step + len(self._ahead), part, parts))
+        return self._ahead.popleft().pixels()
+
+    def _begun(self, seed: int, step: int, part: int, parts: int) -> "_Ahead":
+        rows = self.rows(seed, step, part, parts).numpy()
+        # Pinned, a GPU fetches it while the CPU goes on, and torch uses the memory again after it.
+        pinned = self.device.type == "cuda"
+        pixels = torch.empty(
+            (len(rows), self._size, self._size, 3), dtype=torch.uint8, pin_memory=pinned
+        )
+        shares = zip(
+            np.array_split(rows, self._workers),
+            np.array_split(pixels.numpy(), self._workers),
+            strict=True,
+        )
+        jobs = [self._pool.submit(self._decode, *share) for share in shares]
+        return _Ahead((seed, step, part, parts), pixels, jobs)
+
+    def _decode(self, rows: NDArray[np.int64], pixels: NDArray[np.uint8]) -> None:
+        for place, row in enumerate(rows.tolist()):
+            pixels[place] = self._fit(self._images.read(row))
 
 
 @dataclass(frozen=True)
-class _Decoded(Dataset[NDArray[np.uint8] | InputError]):
-    images: Images
-    size: int
+class _Ahead:
+    """A batch that threads fill with pixels."""
 
-    def __getitem__(self, row: int) -> NDArray[np.uint8] | InputError:
-        try:
-            return np.asarray(squared(self.size)(self.images.read(row)))
-        except InputError as error:
-            return error  # raised in a worker it would come with a traceback
+    place: tuple[int, int, int, int]
+    buffer: Tensor
+    jobs: list[Future[None]]
 
+    def pixels(self) -> Tensor:
+        for job in self.jobs:
+            job.result()
+        return self.buffer
 
-@dataclass(frozen=True)
-class _RowsFrom(Sampler[list[int]]):
-    """The rows of each batch from `step` on, without end."""
-
-    batches: Batches
-    seed: int
-    step: int
-    part: int
-    parts: int
-
-    def __iter__(self) -> Iterator[list[int]]:
-        step = self.step
-        while True:
-            yield self.batches.rows(self.seed, step, self.part, self.parts).tolist()
-            step += 1
-
-
-def _leave_sigterm_to_the_trainer(worker: int) -> None:
-    # Schedulers signal a whole group of processes; a worker that dies would take training along.
-    del worker
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def _together(images: list[NDArray[np.uint8] | InputError]) -> Tensor | InputError:
-    pixels = []
-    for image in images:
-        if isinstance(image, InputError):
-            return image
-        pixels.append(image)
-    return torch.from_numpy(np.stack(pixels))
+    def cancel(self) -> None:
+        for job in self.jobs:
+            job.cancel()

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
 
 from sfsc.data.sets import TrainSet
 from sfsc.files import InputError
@@ -69,24 +69,26 @@ class PackedImages:
         self.ids = ids
         self._shards = shards
 
-    def read(self, row: int, least: int = 0) -> Image.Image:
-        starts, columns = self._columns
-        shard = bisect.bisect_right(starts, row) - 1
-        encoded = columns[shard][row - starts[shard]].as_buffer()
+    def read(self, row: int, least: int = 0) -> NDArray[np.uint8]:
+        starts, blocks = self._blocks
+        number = bisect.bisect_right(starts, row) - 1
+        shard, encoded = blocks[number]
         try:
-            with Image.open(pa.BufferReader(encoded)) as image:
-                return image.convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:
+            # The cast is for simplejpeg, to which Arrow's bytes are signed.
+            buffer = memoryview(encoded[row - starts[number]].as_buffer()).cast("B")
+            pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(buffer, "RGB")
+        except ValueError as error:
             raise InputError(
-                f"{self._shards[shard]}: {self.ids[row]} cannot be decoded ({error}); delete the"
-                " shard, and pack the set again"
+                f"{shard}: {self.ids[row]} cannot be decoded ({error}); delete the shard, and pack"
+                " the set again"
             ) from None
+        return pixels
 
     @cached_property
-    def _columns(self) -> tuple[list[int], list[pa.Array]]:
-        columns = [_open(path)["jpeg"] for path in self._shards]
-        starts = np.cumsum([0, *(len(column) for column in columns[:-1])]).tolist()
-        return starts, columns
+    def _blocks(self) -> tuple[list[int], list[tuple[Path, pa.Array]]]:
+        blocks = [(path, chunk) for path in self._shards for chunk in _open(path)["jpeg"].chunks]
+        starts = np.cumsum([0, *(len(chunk) for _, chunk in blocks[:-1])]).tolist()
+        return starts, blocks
 
     def __getstate__(self) -> dict[str, Any]:
         # Without the maps: who receives it opens the files again.

@@ -10,18 +10,17 @@ import signal
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import simplejpeg
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 
-from sfsc.data.packed import SCHEMA, VERSION, shard_path
+from sfsc.data.packed import BLOCK_ROWS, SCHEMA, VERSION, shard_path
 from sfsc.data.sets import Images, TrainSet
 from sfsc.files import InputError, replacing
 from sfsc.progress import progress
@@ -108,39 +107,41 @@ def _remember(*task: Any) -> None:
 
 def _pack_shard(number: int, rows: NDArray[np.int64]) -> None:
     source, folder, size = _task
-    packed: list[dict[str, Any]] = []
     broken: list[tuple[str, str]] = []
-    for row in rows.tolist():
-        try:
-            encoded = _encoded(source.images, row, size)
-        except InputError as error:
-            broken.append((source.images.ids[row], str(error)))
-            continue
-        label = int(source.labels[row])
-        packed.append({"id": source.images.ids[row], "label": label, "jpeg": encoded})
-    with replacing(folder / f"shard-{number:05d}.broken.json") as beside:
-        beside.write_text(json.dumps(broken))
     with (
         replacing(shard_path(folder, number)) as beside,
         pa.ipc.new_file(str(beside), SCHEMA) as writer,
     ):
-        writer.write_table(pa.Table.from_pylist(packed, SCHEMA))
+        for start in range(0, len(rows), BLOCK_ROWS):
+            kept: list[int] = []
+            encoded: list[bytes] = []
+            for row in rows[start : start + BLOCK_ROWS].tolist():
+                try:
+                    encoded.append(_encoded(source.images, row, size))
+                except InputError as error:
+                    broken.append((source.images.ids[row], str(error)))
+                else:
+                    kept.append(row)
+            ids = [source.images.ids[row] for row in kept]
+            writer.write_batch(pa.record_batch([ids, source.labels[kept], encoded], SCHEMA))
+        with replacing(folder / f"shard-{number:05d}.broken.json") as list_beside:
+            list_beside.write_text(json.dumps(broken))
 
 
 def _encoded(images: Images, row: int, size: int) -> bytes:
-    image = _resized(images.read(row, size), size)
-    buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=_QUALITY)
-    return buffer.getvalue()
+    pixels = images.read(row, size)
+    if pixels.shape[:2] != (size, size):
+        pixels = _resized(pixels, size)
+    encoded: bytes = simplejpeg.encode_jpeg(pixels, _QUALITY, colorsubsampling="420")
+    return encoded
 
 
-def _resized(image: Image.Image, size: int) -> Image.Image:
-    """An RGB image made (size, size): Pillow's bicubic up to rounding, in a third of its time."""
-    if image.size == (size, size):
-        return image
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
-    planes = F.interpolate(pixels, (size, size), mode="bicubic", antialias=True)[0]
-    return Image.merge("RGB", [Image.fromarray(plane) for plane in planes.numpy()])
+def _resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """(H, W, 3) to (size, size, 3): Pillow's bicubic up to rounding, in a fifth of its time."""
+    # Channels last, as torch counts strides, is what it resizes fastest.
+    batch = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
+    resized = F.interpolate(batch, (size, size), mode="bicubic", antialias=True)
+    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
 
 
 def _finish(

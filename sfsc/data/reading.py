@@ -12,6 +12,9 @@ from PIL import Image
 from sfsc.data.sets import Images
 from sfsc.files import InputError
 
+Prepare = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""What is done to an image, (H, W, 3)."""
+
 _AHEAD = 256
 """Images that wait for their turn."""
 
@@ -19,16 +22,16 @@ _AHEAD = 256
 def read_all(
     images: Images,
     rows: Iterable[int],
-    prepare: Callable[[Image.Image], Image.Image],
+    prepare: Prepare,
 ) -> Generator[NDArray[np.uint8] | InputError, None, None]:
     """The pixels (H, W, 3) of each row's image after `prepare`, in order, or why there are none.
 
-    As many threads as torch uses: Pillow decodes and resizes without Python's lock.
+    As many threads as torch uses: images are decoded and resized without Python's lock.
     """
 
     def read(row: int) -> NDArray[np.uint8] | InputError:
         try:
-            return np.asarray(prepare(images.read(row)))
+            return prepare(images.read(row))
         except InputError as error:
             return error
 
@@ -45,25 +48,28 @@ def read_all(
         pool.shutdown(cancel_futures=True)
 
 
-def squared(size: int) -> Callable[[Image.Image], Image.Image]:
-    """What makes an image (size, size), whatever its aspect ratio."""
+def squared(size: int) -> Prepare:
+    """What makes an image (H, W, 3) one of (size, size, 3), whatever its aspect ratio."""
 
-    def fit(image: Image.Image) -> Image.Image:
-        if image.size == (size, size):
-            return image
-        return image.resize((size, size), Image.Resampling.BICUBIC)
+    def fit(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return _resized(pixels, (size, size))
 
     return fit
 
 
-def at_most(long_side: int) -> Callable[[Image.Image], Image.Image]:
+def at_most(long_side: int) -> Prepare:
     """What shrinks an image to that long side; as usual in this field, smaller ones stay."""
 
-    def fit(image: Image.Image) -> Image.Image:
-        factor = long_side / max(image.size)
-        if factor >= 1:
-            return image
-        size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-        return image.resize(size, Image.Resampling.BICUBIC)
+    def fit(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        height, width, _ = pixels.shape
+        factor = min(1.0, long_side / max(height, width))
+        return _resized(pixels, (max(1, round(width * factor)), max(1, round(height * factor))))
 
     return fit
+
+
+def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    height, width, _ = pixels.shape
+    if (width, height) == size:
+        return pixels
+    return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from sfsc import submodel
 from sfsc.data.sets import Images
@@ -73,7 +74,7 @@ def draw_sheet(path: Path, hits: Hits, title: str) -> None:
 
 
 def _show(axes: Axes, images: Images, row: int, title: str) -> None:
-    image = images.read(row, _THUMBNAIL)
+    image = Image.fromarray(images.read(row, _THUMBNAIL))
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))
     axes.imshow(image)
     axes.set_title(f"{title}\n{_short(images.ids, row)}")

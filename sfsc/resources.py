@@ -32,6 +32,10 @@ _IDLE_MB = 3000
 """torch, timm and what they load, with a GPU's libraries."""
 
 _WORKER_MB = 1000
+"""A process that packs."""
+
+_THREAD_MB = 250
+"""A thread that decodes: a large photograph, and its share of the batches ahead."""
 
 
 def train(config: Config, train_set: str) -> tuple[int, int]:
@@ -40,7 +44,7 @@ def train(config: Config, train_set: str) -> tuple[int, int]:
     images, area = _training_images(entry), entry["image_size"] ** 2
     workers = training.get("workers", 0)
     processes = config.get("processes", 1)
-    held = workers * _WORKER_MB if workers else 3 * area * images / 2**20
+    held = workers * _THREAD_MB if workers else 3 * area * images / 2**20
     passes = images * training["epochs"] * len(config["widths"]) * area / 224**2
     return round(processes * (_IDLE_MB + held)), _minutes(
         passes / _rate(config, _TRAINED) / processes / config.get("nodes", 1)

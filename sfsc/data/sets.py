@@ -84,15 +84,15 @@ class FileImages:
 def _decoded(path: Path, least: int) -> NDArray[np.uint8]:
     encoded = path.read_bytes()
     try:
-        height, width, *_ = simplejpeg.decode_jpeg_header(encoded)
-        if height * width <= _LARGEST:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(encoded)
+        if height * width <= _LARGEST and colours in ("YCbCr", "Gray"):
             # Pillow's pixels in two thirds of its time; fewer pixels only where that saves time.
             pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
                 encoded, "RGB", min_height=least, min_width=least, min_factor=2 if least else 1
             )
             return pixels
     except ValueError:
-        pass  # Pillow reads more kinds of file than JPEG, and says what is wrong
+        pass  # Pillow reads more than JPEG, and says what is wrong
     with Image.open(path) as image:
         return np.array(image.convert("RGB"))
 

@@ -1,8 +1,9 @@
-"""Batches decoded by worker processes."""
+"""Batches decoded by threads."""
 
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -63,13 +64,37 @@ def test_labels_follow_their_images(images):
     torch.testing.assert_close(pixels, expected)
 
 
-@pytest.mark.parametrize("close", [True, False], ids=["closed", "forgotten"])
-def test_no_worker_keeps_the_process_from_its_exit(images, tmp_path, close):
-    """They ignore SIGTERM, by which Python's exit would end them, and it would wait for them."""
+def test_a_broken_image_stops_no_batch_before_its_own(images):
+    decoded, expected = _both(images)
+    broken = int(decoded.rows(5, 2, 0, 1)[3])
+    images.paths[broken].write_bytes(b"no image")
+    for step in range(2):
+        assert torch.equal(decoded.batch(5, step)[0], expected.batch(5, step)[0])
+    with pytest.raises(InputError, match=rf"{images.paths[broken].name}: cannot be decoded"):
+        decoded.batch(5, 2)
+
+
+def test_closing_waits_for_no_more_than_what_has_begun(images):
+    class Slow(FileImages):
+        def read(self, row, least=0):
+            seen.append(row)
+            time.sleep(0.02)
+            return super().read(row, least)
+
+    seen = []
+    slow = Slow(images.ids, images.paths)
+    decoded = DecodedBatches(slow, 12, np.arange(20), 6, AUGMENT, CPU, workers=1)
+    decoded.batch(0, 0)
+    decoded.close()
+    count = len(seen)
+    time.sleep(0.05)
+    assert len(seen) == count <= 20 + 3 * 6
+
+
+def test_a_process_that_does_not_close_its_batches_ends(images, tmp_path):
     script = tmp_path / "read.py"
     script.write_text(
         textwrap.dedent(f"""
-        import multiprocessing
         from pathlib import Path
 
         import numpy as np
@@ -79,17 +104,11 @@ def test_no_worker_keeps_the_process_from_its_exit(images, tmp_path, close):
         from sfsc.data.loader import Augment
         from sfsc.data.sets import FileImages
 
-        if __name__ == "__main__":
-            paths = sorted(Path({str(tmp_path)!r}).glob("*.png"))
-            images = FileImages([path.stem for path in paths], paths)
-            rows = np.arange(len(paths))
-            device = torch.device("cpu")
-            batches = DecodedBatches(images, 12, rows, 6, Augment(), device, workers=2)
-            batches.batch(0, 0)
-            assert len(multiprocessing.active_children()) == 2
-            if {close}:
-                batches.close()
-                assert not multiprocessing.active_children()
+        paths = sorted(Path({str(tmp_path)!r}).glob("*.png"))
+        images = FileImages([path.stem for path in paths], paths)
+        rows = np.arange(len(paths))
+        batches = DecodedBatches(images, 12, rows, 6, Augment(), torch.device("cpu"), workers=2)
+        batches.batch(0, 0)
         """)
     )
     subprocess.run([sys.executable, script], check=True, timeout=60)

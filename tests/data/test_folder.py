@@ -62,7 +62,8 @@ def test_train_is_sorted_and_labelled_by_class(source):
     assert split.classes == ["cat", "dog"]
     assert split.labels.tolist() == [0, 1, 1]
     assert split.labels.dtype == np.int64
-    assert [split.images.read(row).getpixel((0, 0)) for row in range(3)] == [BLUE, BLUE, RED]
+    found = [tuple(split.images.read(row)[0, 0].tolist()) for row in range(3)]
+    assert found == [BLUE, BLUE, RED]
 
 
 def test_test_images_query_each_other(source):

@@ -44,7 +44,7 @@ def test_an_image_lies_under_the_first_three_characters_of_its_id(tmp_path):
     path = tmp_path / "train" / B[0] / B[1] / B[2] / f"{B}.jpg"
     path.parent.mkdir(parents=True)
     Image.new("RGB", (20, 10), "red").save(path)
-    assert images.read(1).size == (20, 10)
+    assert images.read(1).shape == (10, 20, 3)
     with pytest.raises(InputError, match=A):
         images.read(0)
 
@@ -96,7 +96,7 @@ def test_queries_are_the_scored_ids_in_the_order_of_test_csv(tmp_path):
     path = tmp_path / "test" / D[0] / D[1] / D[2] / f"{D}.jpg"
     path.parent.mkdir(parents=True)
     Image.new("RGB", (4, 5)).save(path)
-    assert evaluation.queries.read(0).size == (4, 5)
+    assert evaluation.queries.read(0).shape == (5, 4, 3)
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,8 @@ def test_queries_are_cropped_and_gallery_images_are_not(tmp_path):
     for name in ("p", "a"):
         Image.new("RGB", (40, 30)).save(tmp_path / "jpg" / f"{name}.jpg")
     evaluation = retrieval_set(tmp_path, "tiny")
-    assert evaluation.queries.read(0).size == (10, 20)
-    assert evaluation.gallery.read(0).size == (40, 30)
+    assert evaluation.queries.read(0).shape == (20, 10, 3)
+    assert evaluation.gallery.read(0).shape == (30, 40, 3)
     assert list(evaluation.gallery.ids) == GND["imlist"]
     with pytest.raises(InputError, match=r"q\.jpg"):
         evaluation.queries.read(1)
@@ -70,7 +70,7 @@ def test_boxes_that_leave_the_image(tmp_path, caplog):
     queries = retrieval_set(tmp_path, "tiny").queries
     with pytest.raises(InputError, match=r"p\.jpg: the box .* lies outside the image of 40x30"):
         queries.read(0)
-    crop = np.asarray(queries.read(1))
+    crop = queries.read(1)
     assert crop.shape == (5, 20, 3)
     assert crop[:, :10].min() > 250
     assert crop[:, 10:].max() == 0
@@ -86,7 +86,7 @@ def test_distractors_join_the_gallery_and_nothing_else_changes(tmp_path):
     alone, among = (retrieval_set(tmp_path, "tiny", x) for x in (None, million))
     ids = [*GND["imlist"], "revisitop1m/00/a.jpg", "revisitop1m/01/b.jpg"]
     assert list(among.gallery.ids) == list(among.ground_truth.gallery_ids) == ids
-    assert among.gallery.read(6).size == (7, 9)
+    assert among.gallery.read(6).shape == (9, 7, 3)
     with pytest.raises(InputError, match=r"01/b\.jpg: no such image"):
         among.gallery.read(7)
     for protocol, relevance in alone.ground_truth.relevance.items():

@@ -1,0 +1,74 @@
+"""Image files against Pillow's own reading of them."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from sfsc.data import sets
+from sfsc.data.sets import FileImages
+from sfsc.files import InputError
+
+
+def picture(width, height, mode, seed):
+    small = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((width, height)).convert(mode)
+
+
+def read(path, least=0):
+    return FileImages(["image"], [path]).read(0, least)
+
+
+def by_pillow(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.integers(1, 70),
+    st.integers(1, 70),
+    st.sampled_from(["RGB", "L", "CMYK"]),
+    st.sampled_from([0, 1, 2]),
+    st.integers(5, 100),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_jpeg_pixels_are_pillows(
+    tmp_path, width, height, mode, subsampling, quality, progressive, seed
+):
+    path = tmp_path / "image.jpg"
+    options = {"quality": quality, "subsampling": subsampling, "progressive": progressive}
+    picture(width, height, mode, seed).save(path, **options)
+    assert np.array_equal(read(path), by_pillow(path))
+    least = min(width, height)
+    assert read(path, least).shape[0] >= least
+    assert read(path, least).shape[1] >= least
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.bmp", "a.gif", "a.tif"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+def test_other_kinds_are_pillows_too(tmp_path, name, mode):
+    picture(21, 13, mode, 0).save(tmp_path / name)
+    found = read(tmp_path / name, least=4)
+    assert np.array_equal(found, by_pillow(tmp_path / name))
+    assert found.flags.writeable
+
+
+def test_a_jpeg_too_large_for_pillow_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.jpg"
+    picture(300, 300, "RGB", 0).save(path)
+    monkeypatch.setattr(sets, "_LARGEST", 300 * 300 - 1)
+    assert read(path).shape == (300, 300, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40_000)
+    with pytest.raises(InputError, match=r"bomb\.jpg: cannot be decoded: .*decompression bomb"):
+        read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xd9"])
+def test_what_is_no_image_is_named(tmp_path, content):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.jpg: cannot be decoded") as caught:
+        read(tmp_path / "a.jpg")
+    assert "\n" not in str(caught.value)

@@ -136,8 +136,8 @@ def _reading_rate(source: TrainSet, cores: int) -> float:
         source.images, _SIZE, source.labels, 128, Augment(), torch.device("cpu"), cores,
         source.together,
     )  # fmt: skip
-    first, last = 2 * cores + 1, 3 * batches.steps_per_epoch
-    for step in range(first):  # what the workers have read before the clock starts
+    first, last = 4, 3 * batches.steps_per_epoch
+    for step in range(first):  # what the threads have read before the clock starts
         batches._read(0, step, 0, 1)
     start = time.perf_counter()
     for step in range(first, last):

@@ -35,7 +35,10 @@ _WORKER_MB = 1000
 """A process that packs."""
 
 _THREAD_MB = 250
-"""A thread that decodes: a large photograph, and its share of the batches ahead."""
+"""A thread that decodes: a photograph of up to 36 megapixels, and what it is resized to."""
+
+_SAMPLE, _BATCHES = 4096, 5
+"""Images whose colours are measured at the start, and batches that wait or are trained on."""
 
 
 def train(config: Config, train_set: str) -> tuple[int, int]:
@@ -44,7 +47,8 @@ def train(config: Config, train_set: str) -> tuple[int, int]:
     images, area = _training_images(entry), entry["image_size"] ** 2
     workers = training.get("workers", 0)
     processes = config.get("processes", 1)
-    held = workers * _THREAD_MB if workers else 3 * area * images / 2**20
+    waiting = _SAMPLE + _BATCHES * training["batch_size"]
+    held = workers * _THREAD_MB + 3 * area * (waiting if workers else images) / 2**20
     passes = images * training["epochs"] * len(config["widths"]) * area / 224**2
     return round(processes * (_IDLE_MB + held)), _minutes(
         passes / _rate(config, _TRAINED) / processes / config.get("nodes", 1)

@@ -24,6 +24,8 @@ from sfsc.seeds import generator
 _log = logging.getLogger(__name__)
 
 _WINDOW = 64
+_COUNTED = 256
+"""Images whose pixels are counted at a time: for that, each takes eight bytes."""
 
 
 @dataclass(frozen=True)
@@ -219,11 +221,14 @@ def augmented(
 
 
 def normalisation_of(pixels: NDArray[np.uint8]) -> Normalisation:
-    """Exact, from the histogram of each channel: no float copy of the set is made."""
+    """Exact, from the histogram of each channel: no copy of the set is made."""
     values = np.arange(256) / 255
     means, deviations = [], []
     for channel in range(3):
-        counts = np.bincount(pixels[..., channel].ravel(), minlength=256)
+        counts = np.zeros(256, np.int64)
+        for start in range(0, len(pixels), _COUNTED):
+            some = pixels[start : start + _COUNTED, ..., channel]
+            counts += np.bincount(some.ravel(), minlength=256)
         mean = float(np.average(values, weights=counts))
         means.append(mean)
         # At least one grey level, so that a constant channel does not divide by zero.

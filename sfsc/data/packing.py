@@ -123,7 +123,7 @@ def _pack_shard(number: int, rows: NDArray[np.int64]) -> None:
                 else:
                     kept.append(row)
             ids = [source.images.ids[row] for row in kept]
-            writer.write_batch(pa.record_batch([ids, source.labels[kept], encoded], SCHEMA))
+            writer.write_batch(pa.record_batch([ids, source.labels[kept], encoded], schema=SCHEMA))
         with replacing(folder / f"shard-{number:05d}.broken.json") as list_beside:
             list_beside.write_text(json.dumps(broken))
 
@@ -132,16 +132,18 @@ def _encoded(images: Images, row: int, size: int) -> bytes:
     pixels = images.read(row, size)
     if pixels.shape[:2] != (size, size):
         pixels = _resized(pixels, size)
-    encoded: bytes = simplejpeg.encode_jpeg(pixels, _QUALITY, colorsubsampling="420")
+    encoded: bytes = simplejpeg.encode_jpeg(
+        np.ascontiguousarray(pixels), _QUALITY, colorsubsampling="420"
+    )
     return encoded
 
 
 def _resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """(H, W, 3) to (size, size, 3): Pillow's bicubic up to rounding, in a fifth of its time."""
+    """(H, W, 3) to (size, size, 3) by bicubic interpolation, in a fifth of Pillow's time."""
     # Channels last, as torch counts strides, is what it resizes fastest.
     batch = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
     resized = F.interpolate(batch, (size, size), mode="bicubic", antialias=True)
-    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
+    return resized[0].permute(1, 2, 0).numpy()
 
 
 def _finish(

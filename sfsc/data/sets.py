@@ -15,7 +15,7 @@ from PIL import Image
 from sfsc.files import InputError
 
 _LARGEST = 2**26
-"""Pixels of an image; Pillow decides what to do about larger ones."""
+"""Pixels of an image, and bytes of its file; Pillow decides what to do about larger ones."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class FileImages:
 
 
 def _decoded(path: Path, least: int) -> NDArray[np.uint8]:
-    encoded = path.read_bytes()
+    encoded = path.read_bytes() if path.stat().st_size <= _LARGEST else b""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(encoded)
         if height * width <= _LARGEST and colours in ("YCbCr", "Gray"):
@@ -94,6 +94,8 @@ def _decoded(path: Path, least: int) -> NDArray[np.uint8]:
     except ValueError:
         pass  # Pillow reads more than JPEG, and says what is wrong
     with Image.open(path) as image:
+        if least:
+            image.draft("RGB", (least, least))
         return np.array(image.convert("RGB"))
 
 

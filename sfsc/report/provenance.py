@@ -16,7 +16,7 @@ from sfsc.files import replacing
 
 _PACKAGES = [
     "torch", "timm", "numpy", "pandas", "pillow", "scikit-learn", "faiss-cpu", "snakemake",
-    "matplotlib", "safetensors",
+    "matplotlib", "safetensors", "simplejpeg",
 ]  # fmt: skip
 
 

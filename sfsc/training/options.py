@@ -35,6 +35,6 @@ class TrainingOptions:
     batch_norm: Literal["local", "synchronised"] = "local"
     """Statistics of each process's part of a batch, or of the whole batch."""
     workers: int = 0
-    """Processes that decode images ahead of the training; 0: all images are held in memory."""
+    """Threads that decode images ahead of the training; 0: all images are held in memory."""
     on_bad_image: Literal["stop", "skip"] = "stop"
     checkpoint_seconds: float = 60.0

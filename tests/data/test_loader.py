@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sfsc.data.loader import Augment, MemoryBatches, augmented, load_pixels
+from sfsc.data.loader import Augment, MemoryBatches, augmented, load_pixels, normalisation_of
 from sfsc.data.sets import ArrayImages, FileImages
 from sfsc.files import InputError
 
@@ -110,6 +110,13 @@ def test_a_truncated_jpeg_and_an_absent_image_are_named(tmp_path):
     assert (len(pixels), rows.tolist()) == (1, [0])
     with pytest.raises(InputError, match="not one of 1 images"):
         load_pixels(images, [1], 8, "skip")
+
+
+def test_the_normalisation_is_that_of_all_pixels():
+    pixels = np.random.default_rng(0).integers(0, 200, (600, 4, 5, 3), np.uint8)
+    found = normalisation_of(pixels)
+    np.testing.assert_allclose(found.mean, (pixels / 255).mean((0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(found.std, (pixels / 255).std((0, 1, 2)), rtol=1e-12)
 
 
 def test_a_constant_channel_does_not_divide_by_zero():

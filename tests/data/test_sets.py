@@ -66,6 +66,21 @@ def test_a_jpeg_too_large_for_pillow_is_refused(tmp_path, monkeypatch):
         read(path)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_what_is_left_to_pillow_comes_smaller_too(tmp_path, monkeypatch, mode):
+    monkeypatch.setattr(sets, "_LARGEST", 0)
+    picture(400, 300, mode, 0).save(tmp_path / "a.jpg")
+    assert read(tmp_path / "a.jpg").shape == (300, 400, 3)
+    assert read(tmp_path / "a.jpg", 150).shape == (150, 200, 3)
+
+
+def test_a_large_file_that_is_no_image_is_not_read_whole(tmp_path):
+    with (tmp_path / "a.jpg").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(InputError, match=r"a\.jpg: cannot be decoded"):
+        read(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize("content", [b"", b"no image", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xd9"])
 def test_what_is_no_image_is_named(tmp_path, content):
     (tmp_path / "a.jpg").write_bytes(content)

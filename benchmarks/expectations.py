@@ -55,7 +55,7 @@ def main() -> None:
         f"{hardware()['cpu']}; one core measured, hours for {_CORES} such cores if they scale"
         " alike. All widths together, one seed. No GPU was measured: with one, training takes what"
         " its `images_per_second` in log.parquet says.\n\n"
-        f"{frame.to_markdown(index=False, floatfmt=('', '.1f', '', '.1f', '.1f'))}\n"
+        f"{frame.to_markdown(index=False, floatfmt=('', '.1f', '', '.2f', '.1f'))}\n"
     )
     with replacing(_OUT / "expectations.md") as beside:
         beside.write_text(text)

@@ -28,12 +28,18 @@ def main() -> None:
     torch.set_num_threads(1)
     profile = profiles.read(profiles.ROOT / "config" / "landmarks.yaml")
     epochs = profile["training"]["epochs"]
-    packed = pd.read_csv(_OUT / "preparation.csv").query("cores == 1").iloc[0]["images a second"]
+    packing = pd.read_csv(_OUT / "preparation.csv").query("cores == 1").iloc[0]
     fetched = sum(item.bytes for item in needed(profile))
     entry = profile["train_sets"]["resnet18"]
     rows: list[_Row] = [
         ("fetch all, by a line of 1 Gbit/s", "", "", fetched / _LINE, fetched / 1e9),
-        _row("pack the training set", resources.CLEAN_IMAGES, packed, resources.pack(entry, 16)[0]),
+        _row(
+            "pack the training set",
+            resources.CLEAN_IMAGES,
+            packing["images a second"],
+            resources.pack(entry, 16)[0],
+            1000 * packing["kB an image"],
+        ),
     ]
     for name in profile["train_sets"]:
         training, embedding = _rates(profile, name)

@@ -45,22 +45,24 @@ def main() -> None:
             target = folder / f"packed{cores}"
             packing = _rate(partial(pack, source, target, _SIZE, {}, workers=cores))
             shards = packed.train_set(target, {})
+            bytes_each = sum(f.stat().st_size for f in target.glob("shard-*.arrow")) / _IMAGES
             small = _rate(partial(_decode_all, _unpacked(target), cores))
             reading = statistics.median(_reading_rate(shards, cores) for _ in range(_REPEATS))
             embedding = _rate(partial(_read_all, files, cores))
             rows += [
-                _row("packing, 500 to 224 pixels", cores, packing, bare),
+                _row("packing, 500 to 224 pixels", cores, packing, bare, bytes_each / 1000),
                 _row("training reader, packed at 224 pixels", cores, reading, small),
                 _row("embedding's reader, 500 to 400 pixels", cores, embedding, bare),
             ]
     frame = pd.DataFrame(rows)
     text = (
-        f"{hardware()['cpu']}. {_IMAGES} drawn JPEG files of {_PIXELS} pixels. Bare: Pillow decodes"
-        " the same files, in as many processes, and does nothing else; packing and the readers"
-        f" decode by simplejpeg. Medians of {_REPEATS}."
-        " The reader of embedding works in threads, and resizes by Pillow's bicubic filter as well."
+        f"{hardware()['cpu']}. {_IMAGES} drawn JPEG files of {_PIXELS} x {_PIXELS} pixels; medians"
+        f" of {_REPEATS} runs. Bare: Pillow decodes the same files, in as many processes, keeps its"
+        " memory from one to the next, and does nothing else. Packing and the readers decode by"
+        " simplejpeg, so that a ratio may pass 1; the reader of embedding resizes by Pillow's"
+        " bicubic filter as well. kB an image: what packing writes."
         f" Hours: for {CLEAN_IMAGES:,} images on 16 such cores, if they scale alike.\n\n"
-        f"{frame.to_markdown(index=False, floatfmt=('', '', '.0f', '.0f', '.2f', '.2f'))}\n"
+        f"{frame.to_markdown(index=False, floatfmt=('', '', '.0f', '.0f', '.2f', '.2f', '.1f'))}\n"
     )
     with replacing(_OUT / "preparation.md") as beside:
         beside.write_text(text)
@@ -69,14 +71,17 @@ def main() -> None:
     print(text)
 
 
-def _row(what: str, cores: int, rate: float, bare: float) -> dict[str, str | int | float]:
+def _row(
+    what: str, cores: int, rate: float, bare: float, written: float | str = ""
+) -> dict[str, str | int | float]:
     return {
         "what": what,
         "cores": cores,
         "images a second": rate,
-        "bare decoding": bare,
+        "bare, images a second": bare,
         "ratio": rate / bare,
         "hours": CLEAN_IMAGES / (rate / cores * 16) / 3600,
+        "kB an image": written,
     }
 
 

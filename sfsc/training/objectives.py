@@ -1,5 +1,6 @@
 """What each method asks of its sub-models: the loss of a batch of embeddings."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,12 +19,12 @@ class Outcome(NamedTuple):
     uncertainty: Tensor | None = None
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """Holds the classifiers (prototype matrices, K x D) and computes each sub-model's loss."""
 
+    @abstractmethod
     def forward(self, index: int, embeddings: Tensor, labels: Tensor) -> Outcome:
         """The outcome of sub-model `index` for embeddings (B, D) and labels (B,) int64."""
-        raise NotImplementedError
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that all sub-models use; every other one is private to its sub-model."""

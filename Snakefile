@@ -17,11 +17,10 @@ include: "workflow/rules/embed.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
-# A method that is not built in brings its own rule.
-for method in config["methods"]:
-    if method not in profiles.BUILT_IN:
+for method in sorted({profiles.method_file(config, name) for name in ALL_METHODS}):
+    if own_rules(method):
 
-        include: f"baselines/{method}.smk"
+        include: own_rules(method)
 
 
 rule all:

@@ -1,19 +1,17 @@
-"""Backward-compatible training: every model is made compatible with one reference model.
+"""Backward-compatible training: every model is made compatible with one teacher.
 
-Shen et al., Towards Backward-Compatible Representation Learning, CVPR 2020. The reference is the
-largest model, trained first and alone.
+Shen et al., Towards Backward-Compatible Representation Learning, CVPR 2020. The teacher is the
+widest model, trained first and alone.
 """
 
 from functools import partial
 
 from sfsc.training.family import Family
-from sfsc.training.objectives import BackwardCompatible, PrivateCrossEntropy
+from sfsc.training.objectives import BackwardCompatible, PrivateClassifiers
 
 
 def train(family: Family) -> None:
-    *others, largest = sorted(family.task.widths)
-    reference = family.fit([largest], PrivateCrossEntropy)
-    assert isinstance(reference, PrivateCrossEntropy)
-    prototypes = reference.state_dict()["classifiers.0.weight"]
+    *others, widest = family.task.widths
+    teacher = family.fit([widest], PrivateClassifiers).prototypes(0)
     for width in others:
-        family.fit([width], partial(BackwardCompatible, reference=prototypes.cpu()))
+        family.fit([width], partial(BackwardCompatible, teacher=teacher))

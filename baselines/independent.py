@@ -1,9 +1,9 @@
-"""Models trained apart: the upper reference for self-tests, the chance level for cross-tests."""
+"""One model per width, each trained alone, with its own initial weights: nothing ties them."""
 
 from sfsc.training.family import Family
-from sfsc.training.objectives import PrivateCrossEntropy
+from sfsc.training.objectives import PrivateClassifiers
 
 
 def train(family: Family) -> None:
     for width in family.task.widths:
-        family.fit([width], PrivateCrossEntropy)
+        family.fit([width], PrivateClassifiers)

@@ -19,7 +19,7 @@ from sfsc.seeds import generator
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.network import build
 from sfsc.training.aggregation import project
-from sfsc.training.objectives import SharedEvidence
+from sfsc.training.objectives import Evidence, SharedClassifier
 from sfsc.training.options import TrainingOptions
 from sfsc.training.processes import Processes
 from sfsc.training.step import Step
@@ -69,7 +69,9 @@ def _step(
     compiled: bool,
     widths: Sequence[float],
 ) -> Callable[[], Tensor]:
-    objective = SharedEvidence(len(widths), _SPEC.embedding_dim, _CLASSES, 5e-4).cuda()
+    objective = SharedClassifier(
+        len(widths), _SPEC.embedding_dim, _CLASSES, lambda: Evidence(0.5)
+    ).cuda()
     options = TrainingOptions(1, _BATCH, 1e-3, precision=precision, compile=compiled)
     update = Step(build(_SPEC, widths, 0).cuda(), objective, project, options, Processes())
     return partial(update, images, labels, 1e-3, generator(0))

@@ -30,7 +30,7 @@ from sfsc.seeds import generator
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.network import StaticNetwork, SwitchableNetwork, build
 from sfsc.training.aggregation import project
-from sfsc.training.objectives import SharedEvidence
+from sfsc.training.objectives import Evidence, SharedClassifier
 from sfsc.training.options import TrainingOptions
 from sfsc.training.processes import Processes, joined
 from sfsc.training.step import Step
@@ -184,9 +184,11 @@ def _batch(size: int) -> tuple[Tensor, Tensor]:
     return images.to(memory_format=torch.channels_last), labels
 
 
-def _networks() -> tuple[SwitchableNetwork, SharedEvidence]:
+def _networks() -> tuple[SwitchableNetwork, SharedClassifier]:
     network = build(_SPEC, _WIDTHS, 0).to(memory_format=torch.channels_last)
-    return network, SharedEvidence(len(_WIDTHS), _SPEC.embedding_dim, _CLASSES, 5e-4)
+    return network, SharedClassifier(
+        len(_WIDTHS), _SPEC.embedding_dim, _CLASSES, lambda: Evidence(0.5)
+    )
 
 
 def _sfsc(
@@ -196,7 +198,7 @@ def _sfsc(
     together: Processes = _ALONE,
     part: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
 ) -> Work:
-    objective = SharedEvidence(len(widths), _SPEC.embedding_dim, _CLASSES, 5e-4)
+    objective = SharedClassifier(len(widths), _SPEC.embedding_dim, _CLASSES, lambda: Evidence(0.5))
     options = TrainingOptions(epochs=1, batch_size=len(images), learning_rate=_RATE)
     update = Step(build(_SPEC, widths, 0), objective, project, options, together, part)
     random = generator(0)
@@ -210,7 +212,7 @@ def _sfsc(
 def _static(width: float, images: Tensor, labels: Tensor) -> Work:
     network: StaticNetwork = build(_SPEC, [width], 0).extract(0)
     network.to(memory_format=torch.channels_last)
-    objective = SharedEvidence(1, _SPEC.embedding_dim, _CLASSES, 5e-4)
+    objective = SharedClassifier(1, _SPEC.embedding_dim, _CLASSES, lambda: Evidence(0.5))
     optimiser = _adamw([*network.parameters(), *objective.parameters()])
 
     def run() -> None:
@@ -273,7 +275,7 @@ def _by_literal_pcgrad(images: Tensor, labels: Tensor) -> Work:
     return run
 
 
-def _loss(objective: SharedEvidence, index: int, embeddings: Tensor, labels: Tensor) -> Tensor:
+def _loss(objective: SharedClassifier, index: int, embeddings: Tensor, labels: Tensor) -> Tensor:
     directions = _SCALE * nn.functional.normalize(embeddings, dim=1)
     return objective(index, directions, labels).loss  # type: ignore[no-any-return]
 

@@ -140,9 +140,9 @@ def train(file: Path, train_set: str, method: str, seed: int) -> None:
     from sfsc.training import preemption
     from sfsc.training.family import task, train_family
 
-    profile = _profile(file, train_set=train_set)
+    profile = _profile(file, train_set=train_set, method=method)
     torch.set_num_threads(profile.get("threads", 1))
-    recipe = find_recipe(method)
+    recipe = find_recipe(config.method_file(profile, method))
     try:
         train_family(task(profile, train_set, method, seed), recipe)
     except preemption.Preempted as stopped:
@@ -162,9 +162,10 @@ def profile(file: Path, train_set: str, method: str) -> None:
     from sfsc.training.family import task
     from sfsc.training.profile import profile_steps
 
-    chosen = _profile(file, train_set=train_set)
+    chosen = _profile(file, train_set=train_set, method=method)
     torch.set_num_threads(chosen.get("threads", 1))
-    parts = profile_steps(task(chosen, train_set, method, chosen["seeds"][0]), find_recipe(method))
+    recipe = find_recipe(config.method_file(chosen, method))
+    parts = profile_steps(task(chosen, train_set, method, chosen["seeds"][0]), recipe)
     click.echo(parts.to_markdown(index=False, floatfmt=("", "", ".2f", ".1%")))
 
 
@@ -176,7 +177,7 @@ def tensorboard(file: Path, out: Path) -> None:
     from sfsc.tensorboard import export
 
     profile = config.read(file)
-    export(config.results(profile), profile["methods"], out)
+    export(config.results(profile), config.method_names(profile), out)
 
 
 @main.command()
@@ -288,7 +289,7 @@ def collect(file: Path, methods: tuple[str, ...], out: Path | None) -> None:
 
     profile = config.read(file)
     results = config.results(profile)
-    chosen = methods or profile["methods"]
+    chosen = methods or config.method_names(profile)
     collect.collect(results, list(profile["eval_sets"]), chosen, out or results)
 
 
@@ -371,7 +372,8 @@ def cost(file: Path) -> None:
 
     profile = config.read(file)
     results = config.results(profile)
-    write_cost(results, list(profile["train_sets"]), profile["methods"], profile["seeds"])
+    methods = config.method_names(profile)
+    write_cost(results, list(profile["train_sets"]), methods, profile["seeds"])
 
 
 @main.command()
@@ -384,7 +386,7 @@ def tables(file: Path, names: tuple[str, ...], scores: Path | None) -> None:
 
     profile = config.read(file)
     results = config.results(profile)
-    write_tables(scores or results, results / "tables", profile["methods"], names)
+    write_tables(scores or results, results / "tables", config.method_names(profile), names)
 
 
 @main.command()
@@ -394,7 +396,8 @@ def figures(file: Path) -> None:
     from sfsc.report.figures import write_figures
 
     profile = config.read(file)
-    write_figures(config.results(profile), profile["methods"], config.train_set_of(profile))
+    methods = config.method_names(profile)
+    write_figures(config.results(profile), methods, config.train_set_of(profile))
 
 
 @main.command()
@@ -408,7 +411,8 @@ def page(file: Path) -> None:
     results = config.results(profile)
     write_provenance(results, profile)
     title = profile.get("title", profile["profile"])
-    write_page(results, str(title), profile["methods"], config.train_set_of(profile))
+    methods = config.method_names(profile)
+    write_page(results, str(title), methods, config.train_set_of(profile))
 
 
 @main.command()
@@ -424,10 +428,10 @@ def publish(file: Path, name: str) -> None:
 
 
 def _profile(file: Path, **chosen: str) -> config.Config:
-    """The profile, where each chosen train_set or eval_set is known."""
+    """The profile, where each chosen train_set, eval_set or method is known."""
     profile = config.read(file)
     for section, name in chosen.items():
-        known = profile[f"{section}s"]
+        known = config.method_names(profile) if section == "method" else profile[f"{section}s"]
         if name not in known:
             option = section.replace("_", "-")
             raise InputError(f"--{option} {name}: not in {file}; choose from {', '.join(known)}")

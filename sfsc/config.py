@@ -1,11 +1,12 @@
 """Read a profile, check it, and name what is wrong with it."""
 
 import difflib
+import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema
 import yaml
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 BUILT_IN = ("sfsc", "sfsc-no-projection", "sfsc-no-uncertainty", "sfsc-plain")
-"""The methods of sfsc.method; every other one is a baseline with files of its own."""
+"""The methods of sfsc.method; every other one is a file in baselines/."""
 
 Config = dict[str, Any]
 
@@ -48,12 +49,31 @@ def check(config: Config, source: str) -> Config:
     return config
 
 
-def settings(config: Config, train_set: str) -> dict[str, Any]:
-    """The `model` and `training` sections for one training set, its own entries winning."""
+def method_names(config: Config) -> list[str]:
+    """The names of the methods, in the order of the profile."""
+    return [entry.name for entry in _entries(config, "methods")]
+
+
+def method_file(config: Config, name: str) -> str:
+    """The method that an entry of `methods` runs: its own name, unless it says `method`."""
+    return next(entry.method for entry in _all_entries(config) if entry.name == name)
+
+
+def settings(config: Config, train_set: str, method: str | None = None) -> dict[str, Any]:
+    """The `model` and `training` sections for one training set and, if given, one method.
+
+    The set's own entries win over the profile's; then come the set's `methods`, then the options
+    of the method's entry in `methods`.
+    """
     own = config["train_sets"][train_set]
-    return {
+    chosen = {
         section: _merged(config[section], own.get(section, {})) for section in ("model", "training")
     }
+    for entry in _all_entries(config):
+        if entry.name == method:
+            for more in (own.get("methods", {}).get(method, {}), entry.options):
+                chosen["training"] = _merged(chosen["training"], more)
+    return chosen
 
 
 def data_path(entry: Mapping[str, Any]) -> Path:
@@ -111,9 +131,43 @@ def train_set_of(config: Config) -> dict[str, str]:
     return {name: entry["train_set"] for name, entry in config["eval_sets"].items()}
 
 
-def ablation(methods: Iterable[str]) -> list[str]:
-    """SFSC and the methods that change a part of it, by their names: sfsc and sfsc-*."""
-    return [method for method in methods if method == "sfsc" or method.startswith("sfsc-")]
+def ablation(config: Config) -> list[str]:
+    """SFSC and the methods that change a part of it: sfsc and sfsc-*, and those of `ablation`."""
+    names = method_names(config)
+    variants = [name for name in names if name == "sfsc" or name.startswith("sfsc-")]
+    others = [entry.name for entry in _entries(config, "ablation")]
+    return variants + others if variants else []
+
+
+class _Entry(NamedTuple):
+    """An entry of `methods`: what it is called, the method that it runs, and its options."""
+
+    name: str
+    method: str
+    options: dict[str, Any]
+
+
+def _entries(config: Config, section: str) -> Iterator[_Entry]:
+    """The entries NAME, {NAME: options} and {name, method, options}, each once per grid cell."""
+    grid = config.get("grid", {})
+    for listed in config.get(section, []):
+        if isinstance(listed, str):
+            entries = [_Entry(listed, listed, {})]
+        elif "method" in listed:
+            options = {key: listed[key] for key in listed if key not in ("name", "method")}
+            method = listed["method"]
+            entries = [_Entry(listed.get("name", method), method, options)]
+        else:
+            entries = [_Entry(name, name, dict(given or {})) for name, given in listed.items()]
+        for name, method, options in entries:
+            for values in itertools.product(*grid.values()):
+                cell = dict(zip(grid, values, strict=True))
+                at = "".join(f"--{value}" for value in values)
+                yield _Entry(name + at, method, options | cell)
+
+
+def _all_entries(config: Config) -> list[_Entry]:
+    return [*_entries(config, "methods"), *_entries(config, "ablation")]
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,9 +179,20 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _schema_mistakes(config: Config) -> Iterator[str]:
-    validator = jsonschema.Draft202012Validator(yaml.safe_load(_SCHEMA.read_text()))
-    for error in sorted(validator.iter_errors(config), key=lambda error: error.json_path):
-        place = error.json_path.removeprefix("$").removeprefix(".")
+    schema = yaml.safe_load(_SCHEMA.read_text())
+    mistakes = list(_told(schema, config, ""))
+    yield from mistakes
+    if not mistakes:
+        options_schema = {"$defs": schema["$defs"], "$ref": "#/$defs/training"}
+        for entry in _all_entries(config):
+            yield from _told(options_schema, entry.options, f"methods.{entry.name}")
+
+
+def _told(schema: Mapping[str, Any], instance: Any, above: str) -> Iterator[str]:
+    """The mistakes of what lies at the path `above`."""
+    validator = jsonschema.Draft202012Validator(schema)
+    for error in sorted(validator.iter_errors(instance), key=lambda error: error.json_path):
+        place = (above + error.json_path.removeprefix("$")).removeprefix(".")
         if error.validator == "additionalProperties":
             known = error.schema.get("properties", {})
             pattern = error.schema.get("patternProperties", {})
@@ -143,12 +208,19 @@ def _schema_mistakes(config: Config) -> Iterator[str]:
 def _inconsistencies(config: Config) -> Iterator[str]:
     if len(set(model_names(config))) < len(config["widths"]):
         yield f"widths: {config['widths']} do not all differ by 0.01 or more"
-    for name in config["methods"]:
-        if name not in BUILT_IN and not (ROOT / "baselines" / f"{name}.smk").exists():
+    names = [entry.name for entry in _all_entries(config)]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"methods: {name!r} is listed twice; give one of them another `name`"
+    for method in dict.fromkeys(entry.method for entry in _all_entries(config)):
+        if method not in BUILT_IN and not (ROOT / "baselines" / f"{method}.py").exists():
             yield (
-                f"methods: {name!r} is not built in ({', '.join(BUILT_IN)}) and has no rule "
-                f"baselines/{name}.smk"
+                f"methods: {method!r} is not built in ({', '.join(BUILT_IN)}) and has no file "
+                f"baselines/{method}.py"
             )
+    for train_set, entry in config["train_sets"].items():
+        for name in entry.get("methods", {}):
+            if name not in names:
+                yield f"train_sets.{train_set}.methods: {name!r} is not one of methods"
     for name, entry in config["eval_sets"].items():
         if entry["train_set"] not in config["train_sets"]:
             yield (

@@ -6,21 +6,30 @@ from functools import partial
 
 from sfsc.config import ROOT
 from sfsc.files import InputError
-from sfsc.training.aggregation import Aggregation, project, total
+from sfsc.training.aggregation import Aggregation, project, project_intersections, total
 from sfsc.training.family import Family, Recipe
-from sfsc.training.objectives import SharedCrossEntropy, SharedEvidence
+from sfsc.training.objectives import CrossEntropy, SharedClassifier, evidence
 
 
-def train_compatible(family: Family, uncertainty: bool, aggregation: Aggregation) -> None:
-    """One switchable network whose sub-models share a classifier."""
-    evidence = partial(SharedEvidence, kl_weight=family.task.options.kl_weight)
-    family.fit(family.task.widths, evidence if uncertainty else SharedCrossEntropy, aggregation)
+def train_compatible(
+    family: Family, uncertainty: bool, aggregation: Aggregation | None = None
+) -> None:
+    """One switchable network whose sub-models share a classifier.
+
+    Without an `aggregation`, conflicting gradients are projected, in the profile's scope.
+    """
+    options = family.task.options
+    if aggregation is None:
+        intersections = options.projection == "intersection"
+        aggregation = project_intersections if intersections else project
+    loss = evidence(options) if uncertainty else CrossEntropy
+    family.fit(family.task.widths, partial(SharedClassifier, loss=loss), aggregation)
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "sfsc": partial(train_compatible, uncertainty=True, aggregation=project),
+    "sfsc": partial(train_compatible, uncertainty=True),
     "sfsc-no-projection": partial(train_compatible, uncertainty=True, aggregation=total),
-    "sfsc-no-uncertainty": partial(train_compatible, uncertainty=False, aggregation=project),
+    "sfsc-no-uncertainty": partial(train_compatible, uncertainty=False),
     "sfsc-plain": partial(train_compatible, uncertainty=False, aggregation=total),
 }
 """Wu et al., CVPR 2023: one classifier for all sub-models, the uncertainty loss, the projection."""

@@ -12,18 +12,22 @@ from sfsc.data.sets import ArrayImages, RetrievalSet, TrainSet
 _SEED = 0
 
 
-def train_set() -> TrainSet:
-    """Two thirds of each digit's images: uint8, (N, 8, 8, 3), grey in all three channels."""
-    images, labels = _split()[0]
+def train_set(tuning: bool = False) -> TrainSet:
+    """Two thirds of each digit's images: uint8, (N, 8, 8, 3), grey in all three channels.
+
+    For `tuning` two thirds of those, so that settings can be chosen on images that no table
+    reports.
+    """
+    images, labels = _split(tuning)[0]
     return TrainSet(images, labels, [str(digit) for digit in range(10)])
 
 
-def retrieval_set() -> RetrievalSet:
+def retrieval_set(tuning: bool = False) -> RetrievalSet:
     """The other third, whose images query each other (leave one out)."""
-    return leave_one_out(*_split()[1])
+    return leave_one_out(*_split(tuning)[1])
 
 
-def _split() -> list[tuple[ArrayImages, NDArray[np.int64]]]:
+def _split(tuning: bool) -> list[tuple[ArrayImages, NDArray[np.int64]]]:
     """The train and the test part, each in the order of scikit-learn's rows."""
     package = find_spec("sklearn")
     assert package is not None
@@ -34,14 +38,23 @@ def _split() -> list[tuple[ArrayImages, NDArray[np.int64]]]:
     grey = np.rint(table[:, :-1].reshape(-1, 8, 8) * (255 / brightest)).astype(np.uint8)
     labels = table[:, -1].astype(np.int64)
     rng = np.random.default_rng(_SEED)
-    in_train = np.zeros(len(labels), bool)
-    for digit in range(10):
-        rows = rng.permutation(np.flatnonzero(labels == digit))
-        in_train[rows[: round(len(rows) * 2 / 3)]] = True
+    train, test = _two_thirds(np.arange(len(labels)), labels, rng)
+    if tuning:
+        train, test = _two_thirds(train, labels, rng)
     parts = []
-    for chosen in (in_train, ~in_train):
-        rows = np.flatnonzero(chosen)
+    for rows in (train, test):
         ids = [f"digits/{row:04d}" for row in rows]
         pixels = np.repeat(grey[rows, :, :, np.newaxis], 3, axis=3)
         parts.append((ArrayImages(ids, pixels), labels[rows]))
     return parts
+
+
+def _two_thirds(
+    rows: NDArray[np.int64], labels: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Two thirds of each digit's `rows`, and the others, each in order."""
+    first: list[int] = []
+    for digit in range(10):
+        of_digit = rng.permutation(rows[labels[rows] == digit])
+        first.extend(of_digit[: round(len(of_digit) * 2 / 3)])
+    return np.sort(first), np.setdiff1d(rows, first)

@@ -36,7 +36,7 @@ def _whole_set(entry: Mapping[str, Any], on_bad_image: Literal["stop", "skip"]) 
         case "folder":
             return folder.train_set(data_path(entry), on_bad_image)
         case "digits":
-            return digits.train_set()
+            return digits.train_set(entry.get("tuning", False))
     raise ValueError(f"not a kind of training set: {entry['kind']}")
 
 
@@ -57,5 +57,5 @@ def retrieval_set(entry: Mapping[str, Any]) -> RetrievalSet:
         case "folder":
             return folder.retrieval_set(data_path(entry))
         case "digits":
-            return digits.retrieval_set()
+            return digits.retrieval_set(entry.get("tuning", False))
     raise ValueError(f"not a kind of evaluation set: {entry['kind']}")

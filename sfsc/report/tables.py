@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from sfsc import config as profiles
 from sfsc.files import InputError, replacing
 from sfsc.report.inputs import (
     ARCHITECTURE,
@@ -181,7 +180,7 @@ def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
     Differences are paired twice: by seed, where mean and deviation are those of the per-seed
     differences; and by query, after the mean over seeds, with a 95 % interval and a p-value.
     """
-    shown = profiles.ablation(methods)
+    shown = [name for name in methods if name == "sfsc" or name.startswith("sfsc-")]
     if not shown:
         return [Table("ablation", "Neither SFSC nor an ablation of it was run.", _NOTHING, [])]
     rows = _of_methods(read_compatibility(results), shown, results)

@@ -2,7 +2,7 @@
 
 With the gradients of the m sub-models as the rows of J, an aggregation sees only G = J J^T and
 answers with the m weights of the combination of J's rows that is the update. G comes as a batch,
-one matrix for the network or one for each layer.
+one matrix for each part of the weights (sfsc.training.gradients.Scope).
 """
 
 from collections.abc import Callable
@@ -44,18 +44,46 @@ def project_in_order(gram: Tensor, order: Tensor) -> Tensor:
     return coefficients.sum(dim=1)
 
 
+def project_intersections(gram: Tensor, generator: torch.Generator) -> Tensor:
+    """As `project`, where two gradients meet only over the weights that both sub-models have.
+
+    For Gram matrices of the scope "intersection": part j is of the weights that sub-model j has
+    and no narrower one, so that sub-models i and j have parts 0 to min(i, j) in common. There a
+    conflicting gradient loses its component along the other; its other entries stay.
+    """
+    parts, m, _ = gram.shape
+    coefficients = torch.eye(m, dtype=gram.dtype, device=gram.device).repeat(parts, 1, 1)
+    for i in range(m):
+        for j in _others(i, m, generator).tolist():
+            common = slice(0, min(i, j) + 1)
+            inner = (coefficients[common, i] * gram[common, j]).sum()
+            norm = gram[common, j, j].sum().clamp(min=torch.finfo(gram.dtype).tiny)
+            coefficients[common, i, j] -= inner.clamp(max=0) / norm
+    return coefficients.sum(dim=1)
+
+
+def equalise(gram: Tensor, generator: torch.Generator) -> Tensor:
+    """Each gradient at the mean length of all, then the sum: no sub-model has priority."""
+    del generator
+    norms = gram.diagonal(dim1=1, dim2=2).sqrt()
+    return norms.mean(dim=1, keepdim=True) / norms.clamp(min=torch.finfo(gram.dtype).tiny)
+
+
 def _others(i: int, m: int, generator: torch.Generator) -> Tensor:
     order = torch.randperm(m - 1, generator=generator)
     return order + (order >= i)
 
 
 def conflicts(gram: Tensor) -> tuple[Tensor, Tensor]:
-    """The share of conflicting pairs, a scalar, and the cosines of the pairs i < j.
+    """The share of conflicting pairs (...,), and the cosines of the pairs i < j.
 
-    `gram` is (m, m) with m > 1; the cosines are (m (m - 1) / 2,), 0 where a gradient is zero.
+    `gram` is (..., m, m) with m > 1; the cosines are (..., m (m - 1) / 2), 0 where a gradient is
+    zero.
     """
-    norms = gram.diagonal().sqrt()
-    cosines = gram / (norms[:, None] * norms).clamp(min=torch.finfo(gram.dtype).tiny)
-    rows, columns = torch.triu_indices(len(gram), len(gram), offset=1, device=gram.device)
-    pairs = cosines[rows, columns]
-    return (pairs < 0).to(gram.dtype).mean(), pairs
+    m = gram.shape[-1]
+    norms = gram.diagonal(dim1=-2, dim2=-1).sqrt()
+    products = norms[..., :, None] * norms[..., None, :]
+    cosines = gram / products.clamp(min=torch.finfo(gram.dtype).tiny)
+    rows, columns = torch.triu_indices(m, m, offset=1, device=gram.device)
+    pairs = cosines[..., rows, columns]
+    return (pairs < 0).to(gram.dtype).mean(dim=-1), pairs

@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import pandas as pd
 import torch
 
 from sfsc import layout, submodel
@@ -29,6 +30,8 @@ from sfsc.training.objectives import Objective
 from sfsc.training.options import TrainingOptions
 from sfsc.training.processes import Processes, joined
 
+AnObjective = TypeVar("AnObjective", bound=Objective)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -42,12 +45,12 @@ class Task:
     models: Path
     """Folder of the sub-model files, w<width>.safetensors."""
     records: Path
-    """Folder of log.parquet, summary.json and, while training, the checkpoints."""
+    """Folder of log.parquet, conflicts.csv, summary.json and, while training, the checkpoints."""
 
 
 def task(config: Config, train_set: str, method: str, seed: int) -> Task:
     """The task of a method and a seed on one of a profile's training sets."""
-    entry, chosen = config["train_sets"][train_set], settings(config, train_set)
+    entry, chosen = config["train_sets"][train_set], settings(config, train_set, method)
     training = chosen["training"]
     options = TrainingOptions(**training | {"augment": Augment(**training.get("augment", {}))})
     return Task(
@@ -96,12 +99,13 @@ class Family:
         digest.update("\n".join(images.ids).encode())
         self._data = digest.hexdigest()
         self._logs: list[TrainingLog] = []
+        self._conflicts: list[pd.DataFrame] = []
         self._seconds = 0.0
 
     def start(
-        self, widths: Sequence[float], objective: Callable[[int, int, int], Objective]
-    ) -> tuple[SwitchableNetwork, Objective, int]:
-        """A network of `widths` and its objective before training, and the seed of both."""
+        self, widths: Sequence[float], objective: Callable[[int, int, int], AnObjective]
+    ) -> tuple[SwitchableNetwork, AnObjective]:
+        """A network of `widths` and its objective before training."""
         seed = derive(self.task.seed, "-".join(model_name(width) for width in widths))
         network = build(self.task.spec, widths, seed)
         if self.task.options.batch_norm == "synchronised" and self.processes.count > 1:
@@ -110,24 +114,25 @@ class Family:
             torch.manual_seed(derive(seed, "classifiers"))
             classes = len(self.task.train_set.classes)
             criterion = objective(len(widths), self.task.spec.embedding_dim, classes)
-        return network.to(self.device), criterion.to(self.device), seed
+        return network.to(self.device), criterion.to(self.device)
 
     def fit(
         self,
         widths: Sequence[float],
-        objective: Callable[[int, int, int], Objective],
+        objective: Callable[[int, int, int], AnObjective],
         aggregation: Aggregation = total,
-    ) -> Objective:
+    ) -> AnObjective:
         """Train one network of `widths` (a static one, if single) and save its sub-models.
 
-        `objective` is called with the number of sub-models, D and the number of classes. Initial
-        weights, data order and augmentation follow from the task's seed and `widths`: methods that
-        train the same widths together start alike, and models trained apart start apart.
+        `objective` is called with the number of sub-models, D and the number of classes. Data
+        order, augmentation and further draws follow from the task's seed alone, so that all
+        methods see the same batches; initial weights also from `widths`: methods that train the
+        same widths together start alike, and models trained separately start differently.
         """
         task, name = self.task, "-".join(model_name(width) for width in widths)
-        network, criterion, seed = self.start(widths, objective)
+        network, criterion = self.start(widths, objective)
         fingerprint = {
-            "seed": seed,
+            "seed": task.seed,
             "data": self._data,
             "widths": list(widths),
             "spec": dataclasses.asdict(task.spec),
@@ -139,11 +144,12 @@ class Family:
             "processes": self.processes.count,
             "objective": type(criterion).__name__,
         }
-        log, seconds = train(
-            network, criterion, aggregation, self.batches, task.options, seed,
+        log, conflicts, seconds = train(
+            network, criterion, aggregation, self.batches, task.options, task.seed,
             task.records / f"checkpoint-{name}.safetensors", fingerprint, self.processes,
         )  # fmt: skip
         self._logs.append(log)
+        self._conflicts.append(conflicts)
         self._seconds += seconds
         for index, width in enumerate(widths if self.processes.rank == 0 else ()):
             submodel.save(
@@ -156,11 +162,13 @@ class Family:
         return criterion
 
     def finish(self) -> None:
-        """Write log.parquet and summary.json, and remove the checkpoints."""
+        """Write log.parquet, conflicts.csv and summary.json, and remove the checkpoints."""
         if self.processes.rank > 0:
             return
         records = self.task.records
         write_logs(records / "log.parquet", self._logs)
+        with replacing(records / "conflicts.csv") as beside:
+            pd.concat(self._conflicts).to_csv(beside, index=False)
         summary: dict[str, Any] = {
             "train_seconds": self._seconds,
             "images": len(self.task.train_set.images.ids) - self._skipped,

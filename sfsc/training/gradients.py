@@ -12,7 +12,9 @@ from sfsc.training.processes import Processes
 # torch would have the gradient of a view lie densely; here it is a view itself.
 warnings.filterwarnings("ignore", "grad and param do not obey the gradient layout contract")
 
-Scope = Literal["network", "layer"]
+Scope = Literal["network", "layer", "intersection"]
+"""What one Gram matrix is of: all shared weights, those of one tensor, or those that the same
+sub-models have (the j-th part: the weights of sub-model j that no narrower one has)."""
 
 
 class Gradients:
@@ -35,7 +37,7 @@ class Gradients:
     ):
         """`leaves[i]` are those of sub-model i, in the order of `shared`.
 
-        `scope` chooses one Gram matrix for the network, or one for each weight tensor.
+        `scope` chooses the parts of the weights that have one Gram matrix each.
         """
         self._shared, self._leaves, self._processes = shared, leaves, processes
         self._rows = _zeros(len(leaves), shared, shared[0])
@@ -47,9 +49,16 @@ class Gradients:
         self._private = _zeros(1, private, shared[0])[0]
         _point(private, _views(self._private, private, private))
         ends = torch.tensor([parameter.numel() for parameter in shared]).cumsum(0).tolist()
-        starts = [0, *ends[:-1]]
-        spans = [(0, ends[-1])] if scope == "network" else list(zip(starts, ends, strict=True))
-        self._spans = [slice(start, end) for start, end in spans]
+        self._layers = [slice(*span) for span in zip([0, *ends[:-1]], ends, strict=True)]
+        self._scope = scope
+        self._parts: Sequence[slice | Tensor]
+        match scope:
+            case "network":
+                self._parts = [slice(0, ends[-1])]
+            case "layer":
+                self._parts = self._layers
+            case "intersection":
+                self._parts = self._shells()
         self._waits: list[Callable[[], object]] = []
 
     def clear(self) -> None:
@@ -64,20 +73,44 @@ class Gradients:
         """Row `index` is complete in this process: start to sum it over the processes."""
         self._waits.append(self._processes.start_sum(self._rows[index]))
 
-    def gram(self) -> Tensor:
-        """G = J J^T for each span: (L, m, m), float64. Waits for all sums."""
+    def grams(self) -> tuple[Tensor, Tensor]:
+        """G = J J^T of each part of the scope (L, m, m), and of each weight tensor; float64.
+
+        Waits for all sums.
+        """
         self._waits.append(self._processes.start_sum(self._private))
         for wait in self._waits:
             wait()
         self._waits.clear()
-        blocks = [self._rows[:, span] for span in self._spans]
-        return torch.stack([block @ block.T for block in blocks]).double()
+        layers = self._gram(self._layers)
+        match self._scope:
+            case "network":
+                return layers.sum(dim=0, keepdim=True), layers
+            case "layer":
+                return layers, layers
+            case "intersection":
+                return self._gram(self._parts), layers
 
     def combine(self, weights: Tensor) -> None:
-        """Make weights (L, m) times J, span by span, the gradient that the optimiser sees."""
-        for span, row in zip(self._spans, weights.to(self._rows.dtype), strict=True):
-            torch.mv(self._rows[:, span].T, row, out=self._update[span])
+        """Make weights (L, m) times J, part by part, the gradient that the optimiser sees."""
+        for part, row in zip(self._parts, weights.to(self._rows.dtype), strict=True):
+            if isinstance(part, slice):
+                torch.mv(self._rows[:, part].T, row, out=self._update[part])
+            else:
+                self._update[part] = self._rows[:, part].T @ row
         _point(self._shared, self._update_views)
+
+    def _gram(self, parts: Sequence[slice | Tensor]) -> Tensor:
+        blocks = [self._rows[:, part] for part in parts]
+        return torch.stack([block @ block.T for block in blocks]).double()
+
+    def _shells(self) -> list[Tensor]:
+        """Places in a row, int64: for each sub-model, of the weights that no narrower one has."""
+        narrowest = torch.zeros_like(self._update)
+        for index in reversed(range(len(self._leaves))):
+            for view in _views(narrowest, self._shared, self._leaves[index]):
+                view.fill_(index)
+        return [(narrowest == index).nonzero().squeeze(1) for index in range(len(self._leaves))]
 
 
 def _zeros(rows: int, parameters: Sequence[nn.Parameter], like: Tensor) -> Tensor:

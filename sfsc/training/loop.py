@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -37,8 +38,9 @@ def train(
     path: Path,
     fingerprint: Mapping[str, Any],
     processes: Processes,
-) -> tuple[TrainingLog, float]:
-    """Train in place; answer with the log and the seconds of training, over all resumptions.
+) -> tuple[TrainingLog, pd.DataFrame, float]:
+    """Train in place; answer with the log, each layer's conflicts (empty for a single sub-model)
+    and the seconds of training, over all resumptions.
 
     The state is saved to `path` at intervals and at the end. Where `path` already holds a state
     of the same `fingerprint` training goes on from there, to the same bits as without the break.
@@ -129,7 +131,7 @@ def train(
                 )
     if done < steps:
         save(steps)
-    return log, seconds
+    return log, update.conflicts.frame(), seconds
 
 
 def _check_losses(

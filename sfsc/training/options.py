@@ -25,8 +25,12 @@ class TrainingOptions:
     augment: Augment = field(default_factory=Augment)
     embedding_scale: float = 16.0
     """Length of the normalised embeddings that the classifiers see."""
-    kl_weight: float = 5e-4
-    """lambda, the weight of the divergence in the uncertainty loss."""
+    kl_weight: float = 0.5
+    """lambda, the weight of the divergence in the uncertainty loss, per class over ln K."""
+    learn_temperature: bool = False
+    """Let the uncertainty loss learn a factor of the logits."""
+    learn_offset: bool = False
+    """Let the uncertainty loss learn one number that is added to all logits."""
     projection: Scope = "network"
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the network's forward and backward passes; losses and updates are always float32."""

@@ -11,8 +11,7 @@ import torch
 from sfsc.config import model_name
 from sfsc.seeds import generator
 from sfsc.training.aggregation import Aggregation, total
-from sfsc.training.family import Family, Recipe, Task
-from sfsc.training.objectives import Objective
+from sfsc.training.family import AnObjective, Family, Recipe, Task
 from sfsc.training.processes import Processes, joined
 from sfsc.training.step import Step
 
@@ -41,10 +40,11 @@ class _Profiled(Family):
     def fit(
         self,
         widths: Sequence[float],
-        objective: Callable[[int, int, int], Objective],
+        objective: Callable[[int, int, int], AnObjective],
         aggregation: Aggregation = total,
-    ) -> Objective:
-        network, criterion, seed = self.start(widths, objective)
+    ) -> AnObjective:
+        network, criterion = self.start(widths, objective)
+        seed = self.task.seed
         seconds: dict[str, float] = defaultdict(float)
 
         @contextmanager

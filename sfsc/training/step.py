@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,6 +20,45 @@ from sfsc.training.objectives import Objective
 from sfsc.training.options import TrainingOptions
 from sfsc.training.precision import at_least_float32
 from sfsc.training.processes import Processes
+
+
+class LayerConflicts(nn.Module):
+    """How often, over all steps, two sub-models' gradients conflict in each shared weight tensor.
+
+    Its sums are buffers, so that they are saved and resumed with the weights.
+    """
+
+    conflicts: Tensor
+    cosines: Tensor
+    steps: Tensor
+
+    def __init__(self, network: SwitchableNetwork, objective: Objective):
+        super().__init__()
+        shared = [*network.shared_parameters(), *objective.shared_parameters()]
+        named = [*network.network.named_parameters(), *objective.named_parameters("objective")]
+        names = {id(parameter): name for name, parameter in named}
+        self._layers = [names[id(parameter)] for parameter in shared]
+        models = [model_name(width) for width in network.widths]
+        self._pairs = [f"{a}-{b}" for a, b in itertools.combinations(models, 2)]
+        device = shared[0].device
+        of_pairs = torch.zeros(len(shared), len(self._pairs), dtype=torch.float64, device=device)
+        self.register_buffer("conflicts", of_pairs)
+        self.register_buffer("cosines", of_pairs.clone())
+        self.register_buffer("steps", torch.zeros((), dtype=torch.float64, device=device))
+
+    def add(self, grams: Tensor) -> None:
+        """Count the Gram matrices of one step: (layers, m, m)."""
+        _, cosines = conflicts(grams)
+        self.conflicts += cosines < 0
+        self.cosines += cosines
+        self.steps += 1
+
+    def frame(self) -> pd.DataFrame:
+        """The columns layer, model (a pair), conflict_share of the steps, and the mean cosine."""
+        pairs = itertools.product(self._layers, self._pairs)
+        frame = pd.DataFrame(pairs, columns=["layer", "model"])
+        shares, cosines = (each.flatten() / self.steps for each in (self.conflicts, self.cosines))
+        return frame.assign(conflict_share=shares.cpu().numpy(), cosine=cosines.cpu().numpy())
 
 
 class Step:
@@ -44,7 +84,10 @@ class Step:
             torch.compile(network.network, dynamic=False) if options.compile else network.network
         )
         self._objective, self._aggregation, self._options = objective, aggregation, options
-        self.modules = nn.ModuleDict({"network": network, "objective": objective})
+        self.conflicts = LayerConflicts(network, objective)
+        self.modules = nn.ModuleDict(
+            {"network": network, "objective": objective, "conflicts": self.conflicts}
+        )
         self.optimiser = _optimiser(self.modules, list(network.bare_parameters()), options)
         of_objective = list(objective.shared_parameters())
         shared = [*network.shared_parameters(), *of_objective]
@@ -56,6 +99,7 @@ class Step:
         self.columns = [
             *(Column(name, "loss") for name in self.names),
             *(Column(name, "uncertainty") for name in self.names),
+            *(Column(name, "gradient_norm") for name in self.names),
             *([Column("", "conflict_share")] if len(self.names) > 1 else []),
             *(Column(f"{a}-{b}", "cosine") for a, b in itertools.combinations(self.names, 2)),
         ]
@@ -94,13 +138,15 @@ class Step:
                 torch.full_like(losses[-1], math.nan) if uncertainty is None else uncertainty
             )
         with self._part("aggregation"):
-            gram = self._gradients.gram()
+            gram, layers = self._gradients.grams()
             self._gradients.combine(self._aggregation(gram, random))
-            values = [torch.stack([*losses, *uncertainties]).double()]
+            # The diagnosis is of the whole network, whatever the scope of the projection.
+            whole = layers.sum(dim=0)
+            values = [torch.stack([*losses, *uncertainties]).double(), whole.diagonal().sqrt()]
             if len(losses) > 1:
-                # The diagnosis is of the whole network, also where the projection is by layer.
-                share, cosines = conflicts(gram.sum(dim=0))
+                share, cosines = conflicts(whole)
                 values += [share[None], cosines]
+                self.conflicts.add(layers)
         with self._part("optimiser"):
             if options.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.modules.parameters(), options.clip_norm)

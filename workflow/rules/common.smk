@@ -19,6 +19,9 @@ except InputError as error:
 
 FETCHED = profiles.fetch_root(config)
 RESULTS = str(profiles.results(config))
+METHODS = profiles.method_names(config)
+ABLATION = profiles.ablation(config)
+ALL_METHODS = list(dict.fromkeys([*METHODS, *ABLATION]))
 MODELS = profiles.model_names(config)
 TRAIN_SET_OF = profiles.train_set_of(config)
 THREADS = config.get("threads", 1)
@@ -39,8 +42,14 @@ if not Path(CONFIG).exists() or Path(CONFIG).read_text() != text:
 wildcard_constraints:
     train_set="|".join(config["train_sets"]),
     eval_set="|".join(config["eval_sets"]),
-    method="|".join(config["methods"]),
+    method="|".join(map(re.escape, ALL_METHODS)),
     seed=r"\d+",
+
+
+def own_rules(method):
+    """The file of rules that a method brings, or None where the rule `train` serves it."""
+    path = Path(workflow.basedir, "baselines", f"{method}.smk")
+    return path if path.exists() else None
 
 
 def canonical(section):

@@ -26,7 +26,7 @@ rule collect:
         expand(
             f"{RESULTS}/evaluation/{{eval_set}}/{{method}}/metrics.csv",
             eval_set=config["eval_sets"],
-            method=config["methods"],
+            method=METHODS,
         ),
     output:
         multiext(f"{RESULTS}/", "metrics.csv", "per_query.parquet", "compatibility.csv", "cost.csv"),
@@ -51,9 +51,6 @@ rule latency:
         f"{RESULTS}/benchmarks/report/latency.tsv"
     shell:
         "sfsc latency --config {CONFIG} --workers {threads} 2> {log}"
-
-
-ABLATION = profiles.ablation(config["methods"])
 
 
 # Apart from `collect`, so that the ablation alone trains none of the baselines.

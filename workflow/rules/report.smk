@@ -18,7 +18,7 @@ rule tables_of_all_methods:
         rendered("cost"),
         rendered("training_time"),
     params:
-        methods=config["methods"],
+        methods=METHODS,
     log:
         f"{RESULTS}/logs/tables.log",
     benchmark:
@@ -33,7 +33,7 @@ rule ablation_table:
     output:
         rendered("ablation"),
     params:
-        methods=config["methods"],
+        methods=METHODS,
     log:
         f"{RESULTS}/logs/ablation.log",
     benchmark:
@@ -48,7 +48,7 @@ rule figures:
     output:
         directory(f"{RESULTS}/figures"),
     params:
-        methods=config["methods"],
+        methods=METHODS,
     log:
         f"{RESULTS}/logs/figures.log",
     benchmark:

@@ -1,4 +1,14 @@
-"""Train families of sub-models: SFSC and its ablations here, baselines by inheriting the rule."""
+"""Train families of sub-models: one rule for all methods but those with a rule of their own."""
+
+TRAINED = [name for name in ALL_METHODS if not own_rules(profiles.method_file(config, name))]
+
+
+def recipe(method):
+    """The file whose change trains a method again."""
+    name = profiles.method_file(config, method)
+    built_in = name in profiles.BUILT_IN
+    return f"{workflow.basedir}/" + ("sfsc/method.py" if built_in else f"baselines/{name}.py")
+
 
 # What a training asks of SLURM beside memory, time and threads.
 SPREAD = {"gpu": GPUS * PROCESSES}
@@ -26,7 +36,7 @@ def launcher(wildcards, threads):
 rule train:
     input:
         data=lambda w: data_files(config["train_sets"][w.train_set]),
-        recipe=f"{workflow.basedir}/sfsc/method.py",
+        recipe=lambda w: recipe(w.method),
     output:
         models=expand(
             f"{RESULTS}/models/{{{{train_set}}}}/{{{{method}}}}/seed{{{{seed}}}}/{{model}}.safetensors",
@@ -36,12 +46,12 @@ rule train:
             f"{RESULTS}/training/{{train_set}}/{{method}}/seed{{seed}}/", "log.parquet", "summary.json"
         ),
     params:
-        settings=lambda w: canonical(profiles.settings(config, w.train_set)),
-        train_set=lambda w: canonical(config["train_sets"][w.train_set]),
+        settings=lambda w: canonical(profiles.settings(config, w.train_set, w.method)),
+        train_set=lambda w: canonical({**config["train_sets"][w.train_set], "methods": None}),
         widths=config["widths"],
         launcher=launcher,
     wildcard_constraints:
-        method="|".join(profiles.BUILT_IN),
+        method="|".join(map(re.escape, TRAINED)),
     threads: THREADS * PROCESSES
     resources:
         mem_mb=lambda w, attempt: attempt * asked.train(config, w.train_set)[0],

@@ -381,12 +381,15 @@ def cost(file: Path) -> None:
 @click.argument("names", nargs=-1, required=True)
 @click.option("--scores", type=_PATH, help="Folder that `sfsc collect` wrote to.")
 def tables(file: Path, names: tuple[str, ...], scores: Path | None) -> None:
-    """Render tables by name: main, pairs, compatibility, ablation, cost."""
-    from sfsc.report.tables import write_tables
+    """Render tables by name: main, pairs, compatibility, ablation, contrasts, cost."""
+    from sfsc.report.tables import Shown, write_tables
 
     profile = config.read(file)
     results = config.results(profile)
-    write_tables(scores or results, results / "tables", config.method_names(profile), names)
+    shown = Shown(
+        config.method_names(profile), config.ablation(profile), profile.get("contrasts", [])
+    )
+    write_tables(scores or results, results / "tables", shown, names)
 
 
 @main.command()

@@ -80,9 +80,11 @@ def _pairs(dataset: str, metrics: pd.DataFrame) -> Figure:
     high = 100 * data["mean"].max()
     colours = ScalarMappable(Normalize(0, high), "cividis")
     for axes, method in zip(grid.flat, methods, strict=False):
-        part = data[data["method"] == method].assign(mean=100 * data["mean"], std=100 * data["std"])
+        part = data[data["method"] == method].assign(
+            mean=100 * data["mean"], half=100 * data["half"]
+        )
         means = part.pivot(index="query_model", columns="gallery_model", values="mean")
-        deviations = part.pivot(index="query_model", columns="gallery_model", values="std")
+        intervals = part.pivot(index="query_model", columns="gallery_model", values="half")
         axes.imshow(means, cmap=colours.cmap, norm=colours.norm)
         axes.set(title=method, xticks=range(means.shape[1]), yticks=range(means.shape[0]))
         axes.set_xticklabels(means.columns)
@@ -90,10 +92,10 @@ def _pairs(dataset: str, metrics: pd.DataFrame) -> Figure:
         axes.grid(False)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        stds = deviations.to_numpy()
+        halves = intervals.to_numpy()
         for (row, column), mean in np.ndenumerate(means.to_numpy()):
-            std = stds[row, column]
-            text = f"{mean:.1f}" + ("" if np.isnan(std) else f"\n±{std:.1f}")
+            half = halves[row, column]
+            text = f"{mean:.1f}" + ("" if np.isnan(half) else f"\n±{half:.1f}")
             colour = "white" if mean < high / 2 else "black"
             axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
     for axes in grid.flat[len(methods) :]:
@@ -147,7 +149,7 @@ def _cost_accuracy(
             part = data[data["dataset"] == dataset]
             for method in part["method"].unique():
                 line = part[part["method"] == method]
-                mean, std = 100 * line["mean"], 100 * line["std"]
+                mean, half = 100 * line["mean"], 100 * line["half"]
                 if method == REFERENCE:
                     # Beside self-tests it would only squeeze the scale.
                     if row:
@@ -157,7 +159,7 @@ def _cost_accuracy(
                 axes.errorbar(
                     costs.reindex(pd.MultiIndex.from_tuples(keys)).to_numpy(),
                     mean,
-                    yerr=std.fillna(0),
+                    yerr=half.fillna(0),
                     linestyle="--" if row else "-",
                     capsize=2,
                     alpha=0.9,

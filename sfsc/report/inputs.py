@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from sfsc.files import InputError
+from sfsc.retrieval.inference import half_width
 
 REFERENCE = "chance"
 """The method whose embeddings are random: a reference, never the best of the trained."""
@@ -37,19 +38,19 @@ def read_per_query(results: Path) -> pd.DataFrame:
     """Read per_query.parquet: the average precision `value` of each `query` of each pair."""
     path = results / "per_query.parquet"
     try:
-        frame = pd.read_parquet(path, columns=[*_METRICS_KEY, "query", "value"])
+        frame = pd.read_parquet(path, columns=[*_METRICS_KEY, "query", "cluster", "value"])
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the evaluation first") from None
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read; evaluate again: {reason}") from None
-    names = [name for name in (*_METRICS_KEY, "query") if name != "seed"]
+    names = [name for name in (*_METRICS_KEY, "query", "cluster") if name != "seed"]
     return frame.astype(dict.fromkeys(names, str))
 
 
 def read_compatibility(results: Path) -> pd.DataFrame:
-    """Read compatibility.csv: the value of each `measure` of each family."""
-    return _read(results / "compatibility.csv", _COMPATIBILITY_KEY, ("value",))
+    """Read compatibility.csv: the value and the floor of each `measure` of each family."""
+    return _read(results / "compatibility.csv", _COMPATIBILITY_KEY, ("value", "floor"))
 
 
 def read_cost(results: Path) -> pd.DataFrame:
@@ -106,9 +107,15 @@ def primary(frame: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
 
 
 def over_seeds(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Reduce `value` over the seeds to `mean`, `std` (sample, NaN for one seed) and `seeds`."""
+    """Reduce `value` over the seeds to `mean`, `half` and `seeds`.
+
+    `half` is half the 95 % interval over the seeds, by Student's t; NaN for one seed.
+    """
     groups = frame.dropna(subset="value").groupby(list(keys), observed=True)
-    return groups["value"].agg(mean="mean", std="std", seeds="count").reset_index()
+    table = groups["value"].agg(
+        mean="mean", half=lambda values: half_width(values.to_numpy()[:, None])[0], seeds="count"
+    )
+    return table.reset_index()
 
 
 def shown_protocol(protocols: Sequence[str]) -> str:
@@ -117,12 +124,12 @@ def shown_protocol(protocols: Sequence[str]) -> str:
 
 
 def spread(seeds: "pd.Series[int]") -> str:
-    """Say in words what `mean ± std` means for families of so many seeds."""
+    """Say in words what `mean ± half` means for families of so many seeds."""
     low, high = int(seeds.min()), int(seeds.max())
     if high == 1:
         return "one seed"
     number = f"{high}" if low == high else f"{low} to {high}"
-    return f"mean ± sample standard deviation over {number} seeds"
+    return f"mean ± half of the 95 % interval over {number} seeds (Student's t)"
 
 
 def _read(path: Path, key: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:

@@ -12,10 +12,13 @@ from sfsc.report.inputs import REFERENCE, primary, read_metrics, shown_protocol,
 
 _METHODS = {
     REFERENCE: "random embeddings; what a search reaches without having learned anything",
-    "independent": "one model a width, each trained apart: the reference for self-tests; nothing "
-    "ties the embeddings of its models together",
-    "bct": "a reference model is trained first; each other width is trained apart to be "
-    "compatible with its frozen classifier",
+    "independent": "one model per width, each trained alone: nothing ties the embeddings of its "
+    "models together",
+    "independent-evidential": "control: independent, with the uncertainty loss",
+    "bct": "the widest model is trained first; each other width is trained alone, with a "
+    "classifier of its own and with the widest model's frozen one",
+    "bct-frozen": "control: bct, with the widest model's frozen classifier alone",
+    "bct-frozen-evidential": "control: bct-frozen, with the uncertainty loss",
     "joint": "one switchable network, private classifiers: shared weights without a compatibility "
     "constraint",
     "sfsc": "one switchable network with a shared classifier, the uncertainty loss and gradient "
@@ -26,6 +29,11 @@ _METHODS = {
     "sfsc-mgda": "sfsc, MGDA in place of the projection",
     "sfsc-cagrad": "sfsc, CAGrad in place of the projection",
     "sfsc-plain": "the shared classifier alone: cross entropy, gradients summed as they are",
+    "equal-voices": "control: sfsc, gradients brought to one length and summed, so that no "
+    "sub-model has priority",
+    "sfsc-weighted": "sfsc, each loss weighted by its sub-model's uncertainty",
+    "sfsc-homoscedastic": "sfsc, cross entropies with learnt weights (Kendall et al., CVPR 2018) "
+    "in place of the uncertainty loss",
 }
 
 
@@ -48,9 +56,16 @@ def write_page(
         _section(
             "Accuracy and compatibility",
             "A family is worth deploying on unequal machines if its cross-tests come close to its "
-            "self-tests, and its self-tests close to those of the independent models.",
+            "self-tests, and its self-tests close to those of the independent models, trained with "
+            "the same loss.",
             _table(results, "main"),
             _table(results, "compatibility"),
+        ),
+        _section(
+            "Questions",
+            "Differences that the profile asks about. An interval that holds 0 does not show that "
+            "there is no effect: it shows how large one may be.",
+            _table(results, "contrasts"),
         ),
         _section(
             "Every pair of models",
@@ -83,9 +98,11 @@ def write_page(
         _section(
             "During training",
             "Two gradients conflict if their cosine is negative: a step that helps one sub-model "
-            "then hurts the other. The uncertainty of a sub-model is 1 without evidence and nears "
-            "0 with much of it, for whichever class; the more uncertain one has the larger "
-            "gradient.",
+            "then hurts the other. The uncertainty of a sub-model is K / S, 1 without evidence. "
+            "Evidence is bounded by the length that embeddings have in training, so the "
+            "uncertainty has a lower bound that does not depend on what the model knows. The length of each "
+            "sub-model's gradient is in training/<set>/<method>/seed<k>/log.parquet, each layer's "
+            "conflicts in conflicts.csv next to it.",
             _figure(
                 results, "training-conflict", "Conflicting gradients and cosines over training"
             ),
@@ -135,7 +152,11 @@ def _reading(metrics: pd.DataFrame) -> str:
         "**Cross-test**: they are embedded by different models of one family; "
         "*mean cross-test* averages over all ordered pairs, *worst pair* is the lowest of all.",
         f"**Numbers** are percentages: {spread(seeds)}.",
+        "**Runs**: a run is one seed of training on one data set. Intervals over the seeds are for "
+        "further seeds on these data, not for other data.",
     ]
+    if seeds.max() == 1:
+        lines.append("**One seed** shows no difference between methods: another may reverse it.")
     if (metrics["method"] == REFERENCE).any():
         lines.append(f"**Chance** (`{REFERENCE}`) is the floor: random embeddings, same search.")
     return "## How to read it\n\n" + "\n".join(f"- {line}" for line in lines)

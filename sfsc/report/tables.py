@@ -1,13 +1,15 @@
 """From metrics to tables: CSV with full values, Markdown and LaTeX with what people read."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from sfsc.files import InputError, replacing
+from sfsc.report.differences import differences, not_separable
 from sfsc.report.inputs import (
     ARCHITECTURE,
     BATCH,
@@ -20,15 +22,15 @@ from sfsc.report.inputs import (
     read_per_query,
     spread,
 )
-from sfsc.report.queries import GROUP, intervals, paired_tests
+from sfsc.report.queries import GROUP, intervals
+from sfsc.retrieval.inference import LEAST_UNITS, half_width, holm
 
 _LEFT_OUT = "easy"
 _ABSENT = "–"
-_NEVER_HURTS = (
-    "Never hurts: the share of pairs in which a wider partner, as query and as gallery model, is "
-    "no worse than the narrower model's self-test."
-)
-_NOTHING = pd.DataFrame(columns=["mean", "std", "seeds"])
+_NOTHING = pd.DataFrame(columns=["mean", "half", "seeds"])
+_UPPER = "independent"
+_LEAST_ADVANTAGE = 0.01
+"""A gain relative to a smaller advantage says nothing."""
 
 # The loss of SFSC and of each variant of it, and what becomes of the sub-models' gradients.
 _COMPONENTS = {
@@ -36,6 +38,9 @@ _COMPONENTS = {
     "sfsc-no-projection": ("uncertainty", "summed"),
     "sfsc-no-uncertainty": ("cross entropy", "projected"),
     "sfsc-plain": ("cross entropy", "summed"),
+    "equal-voices": ("uncertainty", "equal lengths, summed"),
+    "sfsc-weighted": ("uncertainty, weighted by u", "projected"),
+    "sfsc-homoscedastic": ("cross entropy, learnt weights", "projected"),
     "sfsc-upgrad": ("uncertainty", "UPGrad"),
     "sfsc-mgda": ("uncertainty", "MGDA"),
     "sfsc-cagrad": ("uncertainty", "CAGrad"),
@@ -43,10 +48,14 @@ _COMPONENTS = {
 _MEASURES = {
     "self_mean": "mean self-test",
     "cross_mean": "mean cross-test",
+    "cross_others": "cross-test without the widest",
     "worst_pair": "worst pair",
-    "never_hurts": "never hurts",
-    "update_gain": "update gain",
+    "C": "C",
 }
+_RUNS = (
+    f"p: of a sign-flip test over the seeds, by Holm's correction for all tests of this table;"
+    f" none below {LEAST_UNITS} seeds. Intervals are not corrected"
+)
 
 
 @dataclass(frozen=True)
@@ -68,59 +77,83 @@ class Table:
     blocks: Sequence[Block]
 
 
-def write_tables(results: Path, tables: Path, methods: Sequence[str], names: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class Shown:
+    """What the tables of a profile show, in the order of its configuration."""
+
+    methods: Sequence[str]
+    ablation: Sequence[str] = ()
+    """SFSC and the methods that change a part of it."""
+    contrasts: Sequence[Mapping[str, str]] = field(default_factory=tuple)
+    """Each with claim, method, against and measure."""
+
+
+def write_tables(results: Path, tables: Path, shown: Shown, names: Sequence[str]) -> None:
     """Write <name>.{csv,md,tex} in the folder `tables` for `names` (main, pairs, compatibility,
-    ablation, cost).
+    ablation, contrasts, cost).
 
     `results` holds metrics.csv, per_query.parquet, compatibility.csv and, for `cost`, which also
-    writes `training_time`, cost.csv. The CSV is long: mean and sample standard deviation over the
-    seeds and bounds of intervals, as fractions at full precision; Markdown and LaTeX show
-    percentages. Rows follow the order of
-    `methods`; a method without metrics is left out. Raises InputError for an unknown name, a
+    writes `training_time`, cost.csv. The CSV is long: means, halves of the 95 % intervals over the
+    seeds and bounds of those over the queries, as fractions at full precision; Markdown and LaTeX
+    show percentages. A method without metrics is left out. Raises InputError for an unknown name, a
     missing or malformed input file, or when none of the methods has a row.
     """
     for name in names:
         if name not in _TABLES:
             raise InputError(f"no table is called {name!r}; choose from {', '.join(_TABLES)}")
     for name in names:
-        for table in _TABLES[name](results, methods):
+        for table in _TABLES[name](results, shown):
             _write(tables, table)
 
 
-def main(results: Path, methods: Sequence[str]) -> list[Table]:
+def main(results: Path, shown: Shown) -> list[Table]:
     """Tabulate self-tests, mean cross-test and worst pair by dataset, protocol and method."""
-    metrics, measures = read_metrics(results), read_compatibility(results)
-    selves = metrics[metrics["query_model"] == metrics["gallery_model"]]
-    selves = selves.assign(column="self-test " + selves["query_model"])
-    pairs = measures[measures["measure"].isin(["cross_mean", "worst_pair"])]
-    pairs = pairs.assign(column=pairs["measure"].map(_MEASURES))
-    rows = _of_methods(pd.concat([selves, pairs]), methods, results)
-    rows = rows[rows["protocol"] != _LEFT_OUT]
-    data = over_seeds(rows, [*GROUP, "method", "column"])
-    data = data.merge(_ordered_as(data, _intervals_of_main(results, methods)), "left")
+    methods = shown.methods
+    rows = _columns(results, methods)
     columns = [
-        *sorted(name for name in set(data["column"]) if name.startswith("self-test")),
+        *sorted(name for name in set(rows["column"]) if name.startswith("self-test")),
         *(_MEASURES[name] for name in ("cross_mean", "worst_pair")),
     ]
-    trained = data["mean"].where(data["method"] != REFERENCE)
-    best = trained.groupby([data[key] for key in (*GROUP, "column")], observed=True)
+    rows = rows[rows["column"].isin(columns)]
+    data = over_seeds(rows, [*GROUP, "method", "column"])
+    data = data.merge(_ordered_as(data, _intervals_of_main(results, methods)), "left")
+    tied = not_separable(rows[rows["method"] != REFERENCE], [*GROUP, "column"])
+    place = pd.MultiIndex.from_frame(data[[*GROUP, "column", "method"]])
+    bold = tied.reindex(place, fill_value=False).to_numpy(bool)
     texts = _percentages(data)
-    cells = texts.where(trained != best.transform("max"), "**" + texts + "**")
-    wide = _pivot(data.assign(cell=cells), [*GROUP, "method"], "column", columns)
+    wide = _pivot(
+        data.assign(cell=texts.mask(bold, "**" + texts + "**")),
+        [*GROUP, "method"],
+        "column",
+        columns,
+    )
     widest = (
         (data["high"] - data["low"])
         .groupby([data[key] for key in (*GROUP, "method")], observed=True)
         .max()
     )
-    wide["interval"] = [f"± {50 * width:.1f}" for width in widest]
+    wide["over the queries"] = [f"± {50 * width:.1f}" for width in widest]
     caption = (
         f"The primary metric in %: {spread(data['seeds'])}. Self-test: a width searches a gallery "
         "that it embedded itself. Mean cross-test: query and gallery are embedded by different "
-        "widths. Worst pair: the lowest of all ordered pairs. Interval: half the width of the 95 % "
-        "interval over the queries, the widest of the row's self-tests and mean cross-test. Bold: "
-        "the best trained method."
+        "widths. Worst pair: the lowest of all ordered pairs. Bold: the best trained method, and "
+        "all whose paired difference to it has an interval over the seeds that holds 0; none for a "
+        "single seed. Over the queries: half the widest 95 % interval of the row's self-tests and "
+        "mean cross-test, by resampling the landmarks, or the images of a labelled set; it does "
+        "not hold for another run."
     )
     return [Table("main", caption, data, [Block("", _blank_repeats(wide, GROUP), 4)])]
+
+
+def _columns(results: Path, methods: Sequence[str]) -> pd.DataFrame:
+    """Values by dataset, protocol, metric, method, seed and `column`: self-tests and measures."""
+    metrics, measures = read_metrics(results), read_compatibility(results)
+    selves = metrics[metrics["query_model"] == metrics["gallery_model"]]
+    selves = selves.assign(column="self-test " + selves["query_model"])
+    measures = measures[measures["measure"].isin(_MEASURES)]
+    measures = measures.assign(column=measures["measure"].map(_MEASURES))
+    rows = _of_methods(pd.concat([selves, measures]), methods, results)
+    return rows[rows["protocol"] != _LEFT_OUT]
 
 
 def _intervals_of_main(results: Path, methods: Sequence[str]) -> pd.DataFrame:
@@ -130,104 +163,194 @@ def _intervals_of_main(results: Path, methods: Sequence[str]) -> pd.DataFrame:
     return intervals(rows.assign(column=column), ["method", "column"])
 
 
-def pairs(results: Path, methods: Sequence[str]) -> list[Table]:
+def pairs(results: Path, shown: Shown) -> list[Table]:
     """Tabulate the matrix of every query model (rows) and gallery model (columns)."""
+    methods = shown.methods
     key = ["method", "query_model", "gallery_model"]
-    data = over_seeds(_of_methods(read_metrics(results), methods, results), [*GROUP, *key])
+    rows = _of_methods(read_metrics(results), methods, results)
+    data = over_seeds(rows, [*GROUP, *key])
     of_queries = _of_methods(read_per_query(results), methods, results)
     data = data.merge(_ordered_as(data, intervals(of_queries, key)), "left")
+    family = [*GROUP, "method", "seed"]
+    own = rows[rows["query_model"] == rows["gallery_model"]].set_index([*family, "gallery_model"])
+    rows = rows.join(own["value"].rename("own"), on=[*family, "gallery_model"])
+    rows = rows[rows["query_model"] != rows["gallery_model"]]
+    changes = over_seeds(rows.assign(value=rows["value"] - rows["own"]), [*GROUP, *key])
+    both = {"value": data, "change": changes}
     blocks = []
-    for (dataset, protocol, metric), part in data.groupby(GROUP, observed=True):
-        galleries = sorted(set(part["gallery_model"]))
-        wide = _pivot(
-            part.assign(cell=_percentages(part) + _brackets(part)),
-            ["method", "query_model"],
-            "gallery_model",
-            galleries,
-        )
-        wide = wide.rename(columns={"query_model": "query"}).rename(
-            columns={name: f"gallery {name}" for name in galleries}
-        )
-        title = f"{dataset}, {protocol}: {metric} in %"
-        blocks.append(Block(title, _blank_repeats(wide, ["method"]), 2))
+    for quantity, frame in both.items():
+        for (dataset, protocol, metric), part in frame.groupby(GROUP, observed=True):
+            galleries = sorted(set(part["gallery_model"]))
+            change = quantity == "change"
+            cells = _percentages(part, signed=change)
+            cells = cells if change else cells + _brackets(part)
+            wide = _pivot(
+                part.assign(cell=cells), ["method", "query_model"], "gallery_model", galleries
+            )
+            wide = wide.rename(columns={"query_model": "query"}).rename(
+                columns={name: f"gallery {name}" for name in galleries}
+            )
+            title = f"{dataset}, {protocol}: {metric} in %"
+            if change:
+                title += ", less the gallery model's self-test"
+            blocks.append(Block(title, _blank_repeats(wide, ["method"]), 2))
     caption = (
         "Every cross-model pair: the row's model embeds the queries, the column's model embeds the "
-        f"gallery; {spread(data['seeds'])}, [95 % interval over the queries]."
+        f"gallery; {spread(data['seeds'])}, [95 % interval over the queries]. Then, for"
+        " cross-tests, what the search gains or loses against the gallery model's own queries."
     )
+    data = pd.concat([frame.assign(quantity=name) for name, frame in both.items()])
     return [Table("pairs", caption, data, blocks)]
 
 
-def compatibility(results: Path, methods: Sequence[str]) -> list[Table]:
-    """Tabulate what a partner of another width does to a search, for every method."""
-    rows = _of_methods(read_compatibility(results), methods, results)
-    shown = ["never_hurts", "update_gain"]
-    rows = rows[(rows["protocol"] != _LEFT_OUT) & rows["measure"].isin(shown)]
-    rows = rows.assign(measure=rows["measure"].map(_MEASURES))
-    data = over_seeds(rows, [*GROUP, "method", "measure"])
-    columns = [_MEASURES[name] for name in shown if _MEASURES[name] in set(data["measure"])]
-    wide = _pivot(data.assign(cell=_percentages(data)), [*GROUP, "method"], "measure", columns)
+def compatibility(results: Path, shown: Shown) -> list[Table]:
+    """Tabulate how much of a search survives when another model embedded the gallery."""
+    rows = _of_methods(read_compatibility(results), shown.methods, results)
+    measures = ["cross_mean", "cross_others", "worst_pair", "C"]
+    rows = rows[(rows["protocol"] != _LEFT_OUT) & rows["measure"].isin(measures)]
+    rows = rows.assign(column=rows["measure"].map(_MEASURES))
+    floors = rows.assign(value=rows["floor"], column="floor of " + rows["column"])
+    gains = _update_gains(_of_methods(read_metrics(results), shown.methods, results))
+    data = over_seeds(pd.concat([rows, floors]), [*GROUP, "method", "column"])
+    data = pd.concat([data, _ordered_as(data, gains)])
+    names = [_MEASURES[name] for name in measures]
+    columns = [
+        column
+        for name in names
+        for column in (name, f"floor of {name}")
+        if column in set(data["column"]) and column != f"floor of {_MEASURES['worst_pair']}"
+    ]
+    columns += ["update gain"] if (data["column"] == "update gain").any() else []
+    wide = _pivot(data.assign(cell=_percentages(data)), [*GROUP, "method"], "column", columns)
     caption = (
-        f"Compatibility measures in %: {spread(data['seeds'])}. {_NEVER_HURTS} Update gain: how "
-        "much of the wider independent model's advantage a wider query model realises on the "
-        "narrower model's gallery, which nobody had to embed anew."
+        f"Compatibility measures in %: {spread(data['seeds'])}. C: the mean over the cross-tests "
+        "of their score by the geometric mean of the two models' self-tests, each less what random "
+        "rankings score; 100 where nothing is lost, 0 for models that share no space or know "
+        "nothing. Floors: the same where the gallery is that of the method's next seed, which "
+        "nothing ties to the query model. Update gain: how much of the wider independent models' "
+        "advantage wider query models realise on narrower models' galleries, which nobody had to "
+        f"embed anew; pooled over pairs and seeds, interval by the jackknife; {_ABSENT} where "
+        "there is hardly an advantage."
     )
     return [Table("compatibility", caption, data, [Block("", _blank_repeats(wide, GROUP), 4)])]
 
 
-def ablation(results: Path, methods: Sequence[str]) -> list[Table]:
-    """Tabulate the compatibility measures of SFSC and its ablations, and differences to SFSC.
+def _update_gains(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The update gain of Shen et al. 2020 (BCT), a ratio of sums over pairs and seeds.
 
-    Differences are paired twice: by seed, where mean and deviation are those of the per-seed
-    differences; and by query, after the mean over seeds, with a 95 % interval and a p-value.
+    For pairs with query model i wider than gallery model j: the sum of M(i, j) - M(j, j) by the sum
+    of M*(i, i) - M(j, j), with M* the independent models.
     """
-    shown = [name for name in methods if name == "sfsc" or name.startswith("sfsc-")]
-    if not shown:
+    metrics = metrics[metrics["protocol"] != _LEFT_OUT]
+    found = []
+    for group, part in metrics.groupby(GROUP, observed=True):
+        seeds = {
+            key: family.pivot(index="query_model", columns="gallery_model", values="value")
+            for key, family in part.groupby(["method", "seed"], observed=True)
+        }
+        for method in part["method"].unique():
+            sums = []
+            for (name, seed), M in seeds.items():
+                upper = seeds.get((_UPPER, seed))
+                if name != method or upper is None or len(M) == 1:
+                    continue
+                wide, narrow = np.tril_indices(len(M), -1)
+                own = np.diag(M)[narrow]
+                best = np.diag(upper.reindex(index=M.index, columns=M.columns))[wide]
+                sums.append(((M.to_numpy()[wide, narrow] - own).mean(), (best - own).mean()))
+            if sums and np.mean(sums, axis=0)[1] >= _LEAST_ADVANTAGE:
+                mean, half = _ratio_of_sums(np.array(sums))
+                found.append((*group, method, "update gain", mean, half, len(sums)))
+    return pd.DataFrame(found, columns=[*GROUP, "method", "column", "mean", "half", "seeds"])
+
+
+def _ratio_of_sums(sums: np.ndarray) -> tuple[float, float]:
+    """The ratio of the columns' sums of (n, 2), and half its 95 % interval by the jackknife."""
+    over, under = sums.sum(axis=0)
+    if len(sums) == 1:
+        return over / under, np.nan
+    without = (over - sums[:, 0]) / (under - sums[:, 1])
+    pseudo = len(sums) * over / under - (len(sums) - 1) * without
+    return over / under, float(half_width(pseudo[:, None])[0])
+
+
+def ablation(results: Path, shown: Shown) -> list[Table]:
+    """Tabulate the compatibility measures of SFSC and its ablations, and differences to SFSC."""
+    methods = shown.ablation
+    if not methods:
         return [Table("ablation", "Neither SFSC nor an ablation of it was run.", _NOTHING, [])]
-    rows = _of_methods(read_compatibility(results), shown, results)
-    # The update gain is relative to independent models, which the ablation alone does not train.
-    measured = rows["measure"].isin(_MEASURES) & (rows["measure"] != "update_gain")
-    rows = rows[(rows["protocol"] != _LEFT_OUT) & measured]
-    rows = rows.assign(measure=rows["measure"].map(_MEASURES), quantity="value")
-
-    paired = [*GROUP, "seed", "measure"]
-    full = rows[rows["method"] == "sfsc"].set_index(paired)["value"].rename("full")
-    others = rows[rows["method"] != "sfsc"].join(full, on=paired, how="inner")
-    others = others.assign(value=others["value"] - others["full"], quantity="difference to sfsc")
-    both = pd.concat([rows, others.drop(columns="full")])
-    data = over_seeds(both, ["quantity", *GROUP, "method", "measure"])
-
-    tests = paired_tests(_of_queries(results, shown), "sfsc", ["measure"])
-    if not tests.empty:
-        tests = tests.assign(quantity="difference by query")
-        data = pd.concat([data, _ordered_as(data, tests)], ignore_index=True)
-
+    rows = _of_methods(read_compatibility(results), methods, results)
+    rows = rows[(rows["protocol"] != _LEFT_OUT) & rows["measure"].isin(_MEASURES)]
+    rows = rows.assign(measure=rows["measure"].map(_MEASURES))
+    values = over_seeds(rows, [*GROUP, "method", "measure"]).assign(quantity="value")
+    pairs = [(method, "sfsc") for method in methods if method != "sfsc"]
+    apart = differences(rows, pairs, [*GROUP, "measure"]).assign(quantity="difference to sfsc")
+    data = pd.concat([values, _ordered_as(values, apart)], ignore_index=True)
     titles = {
         "value": "Compatibility measures in %",
-        "difference to sfsc": "Difference to sfsc in percentage points, paired by seed",
-        "difference by query": "Difference to sfsc in percentage points, paired by query: mean, "
-        "95 % interval over the queries, p of a sign-flip test",
+        "difference to sfsc": f"Difference to sfsc in percentage points, paired by seed. {_RUNS}",
     }
     blocks = []
     for quantity, title in titles.items():
         part = data[data["quantity"] == quantity]
         if part.empty:
             continue
-        if quantity == "difference by query":
-            cells = _tests(part)
-        else:
-            cells = _percentages(part, signed=quantity != "value")
+        change = quantity != "value"
+        cells = _percentages(part, signed=change) + (_p_values(part) if change else "")
         measures = [name for name in _MEASURES.values() if name in set(part["measure"])]
         wide = _pivot(part.assign(cell=cells), [*GROUP, "method"], "measure", measures)
         known = [_COMPONENTS.get(method, (_ABSENT, _ABSENT)) for method in wide["method"]]
         for place, name in enumerate(("loss", "gradients")):
             wide.insert(4 + place, name, [components[place] for components in known])
         blocks.append(Block(title, _blank_repeats(wide, GROUP), 6))
-    caption = f"What each component of SFSC contributes: {spread(data['seeds'])}. {_NEVER_HURTS}"
+    caption = f"What each component of SFSC contributes: {spread(values['seeds'])}."
     return [Table("ablation", caption, data, blocks)]
 
 
-def cost(results: Path, methods: Sequence[str]) -> list[Table]:
+def contrasts(results: Path, shown: Shown) -> list[Table]:
+    """Tabulate the differences between methods that the profile asks about."""
+    asked = shown.contrasts
+    if not asked:
+        return []
+    named = dict.fromkeys(name for each in asked for name in (each["method"], each["against"]))
+    rows = _columns(results, list(named))
+    found = []
+    for place, each in enumerate(asked):
+        measure = each["measure"]
+        part = rows[rows["column"] == _MEASURES.get(measure, measure)]
+        if part.empty:
+            raise InputError(f"contrasts: {measure!r} is no measure of {', '.join(named)}")
+        of_claim = differences(part, [(each["method"], each["against"])], GROUP)
+        found.append(of_claim.assign(place=place, claim=each["claim"], measure=measure))
+    data = pd.concat(found, ignore_index=True)
+    data = data.assign(p_holm=holm(data["p"].to_numpy(np.float64)))
+    cells = pd.DataFrame(
+        {
+            "question": data["claim"],
+            "difference": data["method"] + " − " + data["against"],
+            "in": data["measure"].map(_MEASURES).fillna(data["measure"]),
+            "dataset": data["dataset"],
+            "protocol": data["protocol"],
+            "seeds": data["seeds"].astype(str),
+            "points": [f"{round(100 * mean, 2) + 0.0:+.2f}" for mean in data["mean"]],
+            "interval": [
+                f"[{100 * (mean - half):+.1f}, {100 * (mean + half):+.1f}]"
+                for mean, half in zip(data["mean"], data["half"], strict=True)
+            ],
+            "p": [_ABSENT if pd.isna(p) else _p_value(p) for p in data["p_holm"]],
+        }
+    )
+    caption = (
+        "Differences between methods in percentage points: mean and 95 % interval over the seeds, "
+        f"paired by seed. {_RUNS}."
+    )
+    block = Block("", _blank_repeats(cells, ["question", "difference", "in"]), 5)
+    return [Table("contrasts", caption, data.drop(columns="place"), [block])]
+
+
+def cost(results: Path, shown: Shown) -> list[Table]:
     """Tabulate what each sub-model costs, and how long training its family took."""
+    methods = shown.methods
     rows = read_cost_and_latency(results)
     rows = rows[rows["method"].isin(methods)].dropna(subset=["parameters", "multiply_adds"])
     if rows.empty:
@@ -238,11 +361,12 @@ def cost(results: Path, methods: Sequence[str]) -> list[Table]:
     return [_sizes(rows, methods), _training_time(times, methods)]
 
 
-_TABLES: dict[str, Callable[[Path, Sequence[str]], list[Table]]] = {
+_TABLES: dict[str, Callable[[Path, Shown], list[Table]]] = {
     "main": main,
     "pairs": pairs,
     "compatibility": compatibility,
     "ablation": ablation,
+    "contrasts": contrasts,
     "cost": cost,
 }
 
@@ -307,8 +431,8 @@ def _training_time(times: pd.DataFrame, methods: Sequence[str]) -> Table:
             "training set": data["train_set"],
             "method": data["method"],
             f"training time ({unit})": [
-                _plus_minus(mean / seconds, std / seconds)
-                for mean, std in zip(data["mean"], data["std"], strict=True)
+                _plus_minus(mean / seconds, half / seconds)
+                for mean, half in zip(data["mean"], data["half"], strict=True)
             ],
         }
     )
@@ -340,8 +464,8 @@ def _of_methods(frame: pd.DataFrame, methods: Sequence[str], results: Path) -> p
 
 def _percentages(data: pd.DataFrame, signed: bool = False) -> "pd.Series[str]":
     cells = [
-        _plus_minus(100 * mean, 100 * std, signed)
-        for mean, std in zip(data["mean"], data["std"], strict=True)
+        _plus_minus(100 * mean, 100 * half, signed)
+        for mean, half in zip(data["mean"], data["half"], strict=True)
     ]
     return pd.Series(cells, data.index, dtype=object)
 
@@ -354,11 +478,8 @@ def _brackets(data: pd.DataFrame) -> "pd.Series[str]":
     return pd.Series(cells, data.index, dtype=object)
 
 
-def _tests(data: pd.DataFrame) -> "pd.Series[str]":
-    cells = []
-    for mean, low, high, p in data[["mean", "low", "high", "p"]].itertuples(index=False):
-        mean, low, high = (f"{round(100 * value, 1) + 0.0:+.1f}" for value in (mean, low, high))
-        cells.append(f"{mean} [{low}, {high}], p {_p_value(p)}")
+def _p_values(data: pd.DataFrame) -> "pd.Series[str]":
+    cells = ["" if pd.isna(p) else f", p {_p_value(p)}" for p in data["p_holm"]]
     return pd.Series(cells, data.index, dtype=object)
 
 
@@ -366,11 +487,11 @@ def _p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
-def _plus_minus(mean: float, std: float, signed: bool = False) -> str:
+def _plus_minus(mean: float, half: float, signed: bool = False) -> str:
     # Adding zero turns a rounded -0.0 into 0.0.
     value = round(mean, 1) + 0.0
     text = f"{value:+.1f}" if signed else f"{value:.1f}"
-    return text if pd.isna(std) else f"{text} ± {std:.1f}"
+    return text if pd.isna(half) else f"{text} ± {half:.1f}"
 
 
 def _pivot(

@@ -15,24 +15,36 @@ METRIC_COLUMNS = [*_KEY, "value", "low", "high"]
 """Columns of the metrics file, a row for each pair, protocol and metric; `low` and `high` bound
 the 95 % interval of the value, by resampling the queries."""
 
-PER_QUERY_COLUMNS = [*_KEY, "query", "value"]
-"""Columns of the per-query average precisions; `query` is the query's id."""
+PER_QUERY_COLUMNS = [*_KEY, "query", "cluster", "value"]
+"""Columns of the per-query average precisions; `query` is the query's id, `cluster` that of the
+first query of its landmark."""
+
+FLOOR_COLUMNS = [*_KEY, "gallery_seed", "value", "random"]
+"""Columns of the floor file: `value` where the gallery model is that of another seed (empty for a
+single seed), and what random rankings score."""
 
 
 def collect(results: Path, eval_sets: Sequence[str], methods: Sequence[str], out: Path) -> None:
-    """Put the methods' evaluations together: metrics, per-query values and compatibility.
+    """Put the methods' evaluations together: metrics, per-query values, floors, compatibility.
 
-    Writes metrics.csv, per_query.parquet and compatibility.csv to `out`.
+    Writes metrics.csv, per_query.parquet, floor.csv and compatibility.csv to `out`.
     """
     folders = [
         layout.evaluation(results, eval_set, method) for eval_set in eval_sets for method in methods
     ]
     metrics = _together(pd.read_csv, [folder / "metrics.csv" for folder in folders])
     per_query = _together(pd.read_parquet, [folder / "per_query.parquet" for folder in folders])
-    measures = compatibility(metrics)
+    floors = _together(pd.read_csv, [folder / "floor.csv" for folder in folders])
+    measures = compatibility(metrics, floors)
     write_scores(out / "metrics.csv", out / "per_query.parquet", metrics, per_query)
-    with replacing(out / "compatibility.csv") as beside:
-        measures.to_csv(beside, index=False, float_format="%.8f", lineterminator="\n")
+    write_csv(out / "floor.csv", floors)
+    write_csv(out / "compatibility.csv", measures)
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write numbers as metrics.csv has them: eight digits, one way to end a line."""
+    with replacing(path) as beside:
+        frame.to_csv(beside, index=False, float_format="%.8f", lineterminator="\n")
 
 
 def _together(read: Callable[[Path], pd.DataFrame], paths: Sequence[Path]) -> pd.DataFrame:

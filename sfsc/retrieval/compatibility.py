@@ -8,52 +8,56 @@ from numpy.typing import NDArray
 
 from sfsc.files import InputError
 
-# Relative to less than this, a gain says nothing.
-_LEAST_ADVANTAGE = 0.01
+_LEAST_KNOWN = 0.02
+"""A pair whose self-tests are less than this above random rankings has nothing to keep."""
 
 _FAMILY = ["dataset", "protocol", "metric", "method", "seed"]
 
 
-def compatibility(metrics: pd.DataFrame, reference: str = "independent") -> pd.DataFrame:
-    """The compatibility measures of every family, protocol and metric in `metrics`.
+def compatibility(metrics: pd.DataFrame, floors: pd.DataFrame) -> pd.DataFrame:
+    """The compatibility measures of every family, protocol and primary metric in `floors`.
 
-    `metrics` has the columns of the metrics file. With M(i, j) the value for query model i and
-    gallery model j, and models ordered by name (w025 before w100), the measures are
+    `metrics` has the columns of the metrics file, `floors` those of the floor file. With M(i, j)
+    the value for query model i and gallery model j, models ordered by name (w025 before w100) and
+    the teacher the last of them, the measures are
 
     - self_mean: mean of M(i, i)
     - cross_mean: mean of M(i, j), i != j
+    - cross_others: the same over the pairs without the teacher
     - worst_pair: least M(i, j), self-tests included
-    - never_hurts: share of pairs, i wider than j, with M(i, j) >= M(j, j) and M(j, i) >= M(j, j)
-    - update_gain: over pairs with i wider than j, the sum of M(i, j) - M(j, j) by the sum of
-      M*(i, i) - M(j, j), with M* the method `reference` with the same seed (the update gain of
-      Shen et al. 2020, BCT)
+    - C: mean over i != j of (M(i, j) - r) / (sqrt(M(i, i) M(j, j)) - r), with r the score of random
+      rankings: 1 where cross-tests lose nothing, 0 where models share no space. A pair whose
+      self-tests are hardly above r counts 0: random vectors would otherwise be compatible
 
-    Returns the columns dataset, protocol, metric, method, seed, measure, value. A family of one
-    model has no cross_mean, never_hurts or update_gain; update_gain is also left out where the
-    reference lacks a model or its mean advantage is less than a hundredth. Raises InputError for
-    a family with a missing or repeated pair.
+    Returns the columns dataset, protocol, metric, method, seed, measure, value, floor. `floor` is
+    the same measure where the gallery models are those of the method's next seed: what models
+    score that nothing ties together. It is empty for self_mean, and where there is one seed. A
+    family of one model has self_mean and worst_pair alone, one of two no cross_others. Raises
+    InputError for a family with a missing or repeated pair.
     """
-    references = _self_tests(metrics[metrics["method"] == reference])
+    families = {key: _matrix(key, part) for key, part in _by_family(metrics)}
     rows: list[tuple[Any, ...]] = []
-    for family, pairs in metrics.groupby(_FAMILY, sort=False, dropna=False):
-        values, models = _matrix(family, pairs)
-        dataset, protocol, metric, _, seed = family
-        upper = np.array(
-            [references.get((dataset, protocol, metric, seed, model), np.nan) for model in models]
-        )
-        rows.extend((*family, *measure) for measure in _measures(values, upper).items())
-    return pd.DataFrame(rows, columns=[*_FAMILY, "measure", "value"])
+    for key, part in _by_family(floors):
+        if key not in families:
+            continue
+        M, random = families[key], float(part["random"].iloc[0])
+        own = np.sqrt(np.outer(np.diag(M), np.diag(M)))
+        measures = {"self_mean": float(np.diag(M).mean()), **_measures(M, own, random)}
+        floor: dict[str, float] = {}
+        if part["value"].notna().all():
+            other = families[(*key[:-1], int(part["gallery_seed"].iloc[0]))]
+            own = np.sqrt(np.outer(np.diag(M), np.diag(other)))
+            floor = _measures(_matrix(key, part), own, random)
+        rows += [(*key, name, value, floor.get(name, np.nan)) for name, value in measures.items()]
+    return pd.DataFrame(rows, columns=[*_FAMILY, "measure", "value", "floor"])
 
 
-def _self_tests(metrics: pd.DataFrame) -> dict[tuple[Any, ...], float]:
-    """Value by dataset, protocol, metric, seed, model."""
-    own = metrics[metrics["query_model"] == metrics["gallery_model"]]
-    keys = ["dataset", "protocol", "metric", "seed", "query_model"]
-    return dict(zip(own[keys].itertuples(index=False, name=None), own["value"], strict=True))
+def _by_family(frame: pd.DataFrame) -> Any:
+    return frame.groupby(_FAMILY, sort=False, dropna=False)
 
 
-def _matrix(family: tuple[Any, ...], pairs: pd.DataFrame) -> tuple[NDArray[np.float64], list[str]]:
-    """M (m, m), rows the query models, and the models' names from narrow to wide."""
+def _matrix(family: tuple[Any, ...], pairs: pd.DataFrame) -> NDArray[np.float64]:
+    """M (m, m): rows the query models, columns the gallery models, from narrow to wide."""
     where = ", ".join(f"{name} {value}" for name, value in zip(_FAMILY, family, strict=True))
     values: dict[tuple[str, str], float] = {}
     for query, gallery, value in pairs[["query_model", "gallery_model", "value"]].itertuples(
@@ -72,19 +76,20 @@ def _matrix(family: tuple[Any, ...], pairs: pd.DataFrame) -> tuple[NDArray[np.fl
                     " evaluate every pair of the family"
                 )
             matrix[i, j] = values[query, gallery]
-    return matrix, models
+    return matrix
 
 
-def _measures(M: NDArray[np.float64], upper: NDArray[np.float64]) -> dict[str, float]:
-    measures = {"self_mean": float(np.mean(np.diag(M))), "worst_pair": float(np.min(M))}
-    if len(M) == 1:
-        return measures
-    wide, narrow = np.tril_indices(len(M), -1)
-    own = M[narrow, narrow]
-    measures["cross_mean"] = float(np.mean(M[~np.eye(len(M), dtype=bool)]))
-    unhurt = (M[wide, narrow] >= own) & (M[narrow, wide] >= own)
-    measures["never_hurts"] = float(np.mean(unhurt))
-    possible = float(np.mean(upper[wide] - own))
-    if possible >= _LEAST_ADVANTAGE:
-        measures["update_gain"] = float(np.mean(M[wide, narrow] - own)) / possible
+def _measures(M: NDArray[np.float64], own: NDArray[np.float64], random: float) -> dict[str, float]:
+    """Measures of the pairs; `own[i, j]` is the geometric mean of the two models' self-tests."""
+    measures = {"worst_pair": float(M.min())}
+    cross = ~np.eye(len(M), dtype=bool)
+    others = cross.copy()
+    others[-1] = others[:, -1] = False
+    if cross.any():
+        measures["cross_mean"] = float(M[cross].mean())
+        known = (own - random)[cross]
+        kept = np.where(known < _LEAST_KNOWN, 0, (M[cross] - random) / np.maximum(known, 1e-9))
+        measures["C"] = float(kept.mean())
+    if others.any():
+        measures["cross_others"] = float(M[others].mean())
     return measures

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from sfsc import layout
 from sfsc.data.sets import GroundTruth
 from sfsc.retrieval.approximate import FaissIndex
-from sfsc.retrieval.collect import write_scores
+from sfsc.retrieval.collect import FLOOR_COLUMNS, write_csv, write_scores
+from sfsc.retrieval.floor import random_floor
 from sfsc.retrieval.pairs import evaluate_pairs, open_files
 
 
@@ -21,7 +24,10 @@ def evaluate_method(
     models: Sequence[str],
     index: FaissIndex | None = None,
 ) -> None:
-    """Score all pairs of the families of `method`, one a seed, from their embedding files."""
+    """Score all pairs of the families of `method`, one per seed, from their embedding files.
+
+    Each seed's queries also search the galleries of the next one, for the floor of compatibility.
+    """
     means: list[pd.DataFrame] = []
     per_query: list[pd.DataFrame] = []
     opened = []
@@ -32,11 +38,29 @@ def evaluate_method(
         queries = {name: folder / "query.npy" for name, folder in folders.items()}
         galleries = {name: folder / "gallery.npy" for name, folder in folders.items()}
         opened.append(open_files(ground_truth, queries, galleries))
-    for seed, files in zip(seeds, opened, strict=True):
+    floors: list[pd.DataFrame] = []
+    random = random_floor(ground_truth)
+    for place, (seed, files) in enumerate(zip(seeds, opened, strict=True)):
+        whose: dict[str, Any] = {"dataset": eval_set, "method": method, "seed": seed}
         frames = evaluate_pairs(ground_truth, *files, index)
         for frame, parts in zip(frames, (means, per_query), strict=True):
-            parts.append(frame.assign(dataset=eval_set, method=method, seed=seed))
+            parts.append(frame.assign(**whose))
+        following = (place + 1) % len(seeds)
+        if following == place:
+            apart = frames[0].assign(value=np.nan)
+        else:
+            apart = evaluate_pairs(ground_truth, files[0], opened[following][1], index)[0]
+        apart = apart.assign(
+            **whose,
+            gallery_seed=seeds[following],
+            random=[
+                random.get(pair, np.nan)
+                for pair in zip(apart["protocol"], apart["metric"], strict=True)
+            ],
+        )
+        floors.append(apart.dropna(subset="random")[FLOOR_COLUMNS])
     folder = layout.evaluation(results, eval_set, method)
+    write_csv(folder / "floor.csv", pd.concat(floors, ignore_index=True))
     write_scores(
         folder / "metrics.csv",
         folder / "per_query.parquet",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sfsc.data.sets import GroundTruth
 from sfsc.files import InputError
 from sfsc.retrieval.approximate import FaissIndex, places_by_index
+from sfsc.retrieval.clusters import clusters
 from sfsc.retrieval.counts import places_by_counting
 from sfsc.retrieval.embeddings import EmbeddingFile, Embeddings
 from sfsc.retrieval.places import Places, Tracked, places_in_lists, positive_ranks
@@ -37,11 +38,12 @@ def evaluate_pairs(
 
     Returns the means over the scored queries and their 95 % intervals, with the columns protocol,
     metric, query_model, gallery_model, value, low, high; and the average precision of each scored
-    query, with the columns protocol to gallery_model, query (its id), value. A protocol without
-    scored queries has no rows.
+    query, with the columns protocol to gallery_model, query (its id), cluster (the id of the first
+    query of its landmark), value. A protocol without scored queries has no rows.
     """
     metrics = METRICS[ground_truth.kind]
     scored = _scored_queries(ground_truth)
+    landmarks = clusters(ground_truth)
     values = {
         (query_model, gallery_model): pair
         for gallery_model, gallery in galleries.items()
@@ -52,7 +54,7 @@ def evaluate_pairs(
     for protocol, rows in scored.items():
         pairs = list(product(queries, galleries))
         together = np.concatenate([values[pair][protocol] for pair in pairs], axis=1)
-        low, high = confidence_intervals(together)
+        low, high = confidence_intervals(together, landmarks[rows])
         labels = [(protocol, metric, *pair) for pair in pairs for metric in metrics]
         means.append(
             pd.DataFrame(labels, columns=_PAIR_COLUMNS).assign(
@@ -61,6 +63,7 @@ def evaluate_pairs(
         )
         primary = next(iter(metrics))
         ids = [ground_truth.query_ids[row] for row in rows]
+        first = [ground_truth.query_ids[row] for row in landmarks[rows]]
         for query_model, gallery_model in pairs:
             pair_values = values[query_model, gallery_model][protocol][:, 0]
             per_query.append(
@@ -71,13 +74,14 @@ def evaluate_pairs(
                         "query_model": query_model,
                         "gallery_model": gallery_model,
                         "query": ids,
+                        "cluster": first,
                         "value": pair_values,
                     }
                 )
             )
     if not scored:
         means.append(pd.DataFrame(columns=[*_PAIR_COLUMNS, "value", "low", "high"]))
-        per_query.append(pd.DataFrame(columns=[*_PAIR_COLUMNS, "query", "value"]))
+        per_query.append(pd.DataFrame(columns=[*_PAIR_COLUMNS, "query", "cluster", "value"]))
     return pd.concat(means, ignore_index=True), pd.concat(per_query, ignore_index=True)
 
 

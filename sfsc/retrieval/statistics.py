@@ -1,6 +1,4 @@
-"""How sure a mean over queries is, by resampling the queries."""
-
-from collections.abc import Callable
+"""How sure the mean over the queries of one run is, by resampling the queries."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,60 +11,45 @@ _DRAWS = 2**22
 
 
 def confidence_intervals(
-    values: NDArray[np.float64],
+    values: NDArray[np.float64], clusters: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The bounds of the 95 % interval of each column's mean, for values (queries, columns).
 
-    Percentile bootstrap over the queries (Efron and Tibshirani, An Introduction to the Bootstrap,
-    chapter 13), with the same 10,000 resamples for all columns and for every call with as many
-    queries.
+    Percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13), with
+    the same 10,000 resamples for all columns and for every call with as many clusters. Queries of
+    equal `clusters` (queries,), such as those of one landmark, are drawn together; by default each
+    query is drawn separately. The interval is of this run's models; it does not hold for another.
     """
+    if clusters is None:
+        sums, sizes = values, np.ones(len(values))
+    else:
+        _, members = np.unique(clusters, return_inverse=True)
+        sizes = np.bincount(members).astype(np.float64)
+        sums = np.zeros((len(sizes), values.shape[1]))
+        np.add.at(sums, members, values)
     low, high = np.quantile(
-        _resampled_means(values, _with_replacement), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0
+        _resampled_means(sums, sizes), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0
     )
     return low, high
 
 
-def sign_flip_p(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The two-sided p-value of each column's mean, for paired differences (queries, columns).
-
-    Randomisation test: where two methods are alike, each difference might as well have the other
-    sign (Smucker et al., A Comparison of Statistical Significance Tests for Information Retrieval
-    Evaluation, CIKM 2007). 10,000 assignments of signs; the observed one counts among them.
-    """
-    observed = np.abs(differences.mean(axis=0))
-    # Rounding must not make an assignment smaller that is in truth as large as the observed one;
-    # stored average precisions are float32.
-    as_large = np.abs(_resampled_means(differences, _signs)) >= observed - 2.0**-22
-    p: NDArray[np.float64] = (as_large.sum(axis=0) + 1) / (RESAMPLES + 1)
-    return p
-
-
-def _resampled_means(
-    values: NDArray[np.float64],
-    draw: Callable[[np.random.Generator, int, int], NDArray[np.float64]],
-) -> NDArray[np.float64]:
-    """Means under random weights of the queries: (resamples, columns)."""
-    queries = len(values)
+def _resampled_means(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means over randomly drawn clusters, from their sums and sizes: (resamples, columns)."""
+    clusters = len(sizes)
     random = np.random.default_rng(_SEED)
-    rows = max(1, _DRAWS // queries)
-    return np.concatenate(
-        [
-            draw(random, min(rows, RESAMPLES - start), queries) @ values / queries
-            for start in range(0, RESAMPLES, rows)
-        ]
-    )
+    rows = max(1, _DRAWS // clusters)
+    means = []
+    for start in range(0, RESAMPLES, rows):
+        weights = _with_replacement(random, min(rows, RESAMPLES - start), clusters)
+        means.append(weights @ sums / (weights @ sizes)[:, None])
+    return np.concatenate(means)
 
 
 def _with_replacement(
-    random: np.random.Generator, resamples: int, queries: int
+    random: np.random.Generator, resamples: int, clusters: int
 ) -> NDArray[np.float64]:
-    """How often each resample draws each query."""
-    drawn = random.integers(0, queries, (resamples, queries))
-    drawn += np.arange(0, resamples * queries, queries)[:, None]
-    counts = np.bincount(drawn.ravel(), minlength=resamples * queries)
-    return counts.reshape(resamples, queries).astype(np.float64)
-
-
-def _signs(random: np.random.Generator, resamples: int, queries: int) -> NDArray[np.float64]:
-    return random.choice([-1.0, 1.0], (resamples, queries))
+    """How often each resample draws each cluster."""
+    drawn = random.integers(0, clusters, (resamples, clusters))
+    drawn += np.arange(0, resamples * clusters, clusters)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=resamples * clusters)
+    return counts.reshape(resamples, clusters).astype(np.float64)

@@ -5,7 +5,7 @@ rule evaluate:
     input:
         EMBEDDINGS,
     output:
-        multiext(f"{RESULTS}/evaluation/{{eval_set}}/{{method}}/", "metrics.csv", "per_query.parquet"),
+        multiext(f"{RESULTS}/evaluation/{{eval_set}}/{{method}}/", "metrics.csv", "per_query.parquet", "floor.csv"),
     params:
         eval_set=lambda w: canonical(config["eval_sets"][w.eval_set]),
     threads: THREADS
@@ -29,7 +29,10 @@ rule collect:
             method=METHODS,
         ),
     output:
-        multiext(f"{RESULTS}/", "metrics.csv", "per_query.parquet", "compatibility.csv", "cost.csv"),
+        multiext(
+            f"{RESULTS}/",
+            "metrics.csv", "per_query.parquet", "floor.csv", "compatibility.csv", "cost.csv",
+        ),
     log:
         f"{RESULTS}/logs/collect.log",
     benchmark:
@@ -62,7 +65,10 @@ rule collect_ablation:
             method=ABLATION,
         ),
     output:
-        multiext(f"{RESULTS}/ablation/", "metrics.csv", "per_query.parquet", "compatibility.csv"),
+        multiext(
+            f"{RESULTS}/ablation/",
+            "metrics.csv", "per_query.parquet", "floor.csv", "compatibility.csv",
+        ),
     params:
         methods=" ".join(f"--method {method}" for method in ABLATION),
     log:

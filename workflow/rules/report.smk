@@ -1,6 +1,9 @@
 """Tables, figures, and the page that shows them together."""
 
 
+CONTRASTS = config.get("contrasts", [])
+
+
 def rendered(name):
     return multiext(f"{RESULTS}/tables/{name}", ".csv", ".md", ".tex")
 
@@ -17,14 +20,17 @@ rule tables_of_all_methods:
         rendered("compatibility"),
         rendered("cost"),
         rendered("training_time"),
+        rendered("contrasts") if CONTRASTS else [],
     params:
         methods=METHODS,
+        contrasts=canonical(CONTRASTS),
+        names=" ".join(["main pairs compatibility cost", *(["contrasts"] if CONTRASTS else [])]),
     log:
         f"{RESULTS}/logs/tables.log",
     benchmark:
         f"{RESULTS}/benchmarks/report/tables.tsv"
     shell:
-        "sfsc tables --config {CONFIG} main pairs compatibility cost 2> {log}"
+        "sfsc tables --config {CONFIG} {params.names} 2> {log}"
 
 
 rule ablation_table:

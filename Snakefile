@@ -3,6 +3,7 @@
 snakemake --cores 8 all                                      the default profile
 snakemake --cores 8 all --configfile config/cifar10.yaml     another one
 snakemake --cores 8 ablation                                 the ablation tables alone
+snakemake --cores 8 tuning --configfile config/tuning.yaml   each method's settings
 """
 
 if "profile" not in config:
@@ -37,6 +38,11 @@ rule tables:
 rule ablation:
     input:
         f"{RESULTS}/tables/ablation.md",
+
+
+rule tuning:
+    input:
+        f"{RESULTS}/chosen.yaml",
 
 
 rule report:

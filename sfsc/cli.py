@@ -394,6 +394,16 @@ def tables(file: Path, names: tuple[str, ...], scores: Path | None) -> None:
 
 @main.command()
 @_config
+def tune(file: Path) -> None:
+    """Choose each method's settings from the evaluated runs of a profile's grid."""
+    from sfsc.report.tuning import choose
+
+    profile = config.read(file)
+    choose(config.results(profile), profile)
+
+
+@main.command()
+@_config
 def figures(file: Path) -> None:
     """Draw the figures."""
     from sfsc.report.figures import write_figures

@@ -51,7 +51,7 @@ def check(config: Config, source: str) -> Config:
 
 def method_names(config: Config) -> list[str]:
     """The names of the methods, in the order of the profile."""
-    return [entry.name for entry in _entries(config, "methods")]
+    return [entry.name for entry in entries(config)]
 
 
 def method_file(config: Config, name: str) -> str:
@@ -135,39 +135,43 @@ def ablation(config: Config) -> list[str]:
     """SFSC and the methods that change a part of it: sfsc and sfsc-*, and those of `ablation`."""
     names = method_names(config)
     variants = [name for name in names if name == "sfsc" or name.startswith("sfsc-")]
-    others = [entry.name for entry in _entries(config, "ablation")]
+    others = [entry.name for entry in entries(config, "ablation")]
     return variants + others if variants else []
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
     """An entry of `methods`: what it is called, the method that it runs, and its options."""
 
     name: str
     method: str
     options: dict[str, Any]
+    listed: str
+    """Its name without the cell of the grid."""
+    cell: dict[str, Any]
 
 
-def _entries(config: Config, section: str) -> Iterator[_Entry]:
+def entries(config: Config, section: str = "methods") -> Iterator[Entry]:
     """The entries NAME, {NAME: options} and {name, method, options}, each once per grid cell."""
     grid = config.get("grid", {})
     for listed in config.get(section, []):
+        found: list[tuple[str, str, dict[str, Any]]]
         if isinstance(listed, str):
-            entries = [_Entry(listed, listed, {})]
+            found = [(listed, listed, {})]
         elif "method" in listed:
             options = {key: listed[key] for key in listed if key not in ("name", "method")}
             method = listed["method"]
-            entries = [_Entry(listed.get("name", method), method, options)]
+            found = [(listed.get("name", method), method, options)]
         else:
-            entries = [_Entry(name, name, dict(given or {})) for name, given in listed.items()]
-        for name, method, options in entries:
+            found = [(name, name, dict(given or {})) for name, given in listed.items()]
+        for name, method, options in found:
             for values in itertools.product(*grid.values()):
                 cell = dict(zip(grid, values, strict=True))
                 at = "".join(f"--{value}" for value in values)
-                yield _Entry(name + at, method, options | cell)
+                yield Entry(name + at, method, options | cell, name, cell)
 
 
-def _all_entries(config: Config) -> list[_Entry]:
-    return [*_entries(config, "methods"), *_entries(config, "ablation")]
+def _all_entries(config: Config) -> list[Entry]:
+    return [*entries(config), *entries(config, "ablation")]
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

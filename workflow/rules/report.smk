@@ -33,6 +33,19 @@ rule tables_of_all_methods:
         "sfsc tables --config {CONFIG} {params.names} 2> {log}"
 
 
+rule tune:
+    input:
+        f"{RESULTS}/metrics.csv",
+    output:
+        multiext(f"{RESULTS}/", "tuning.csv", "chosen.yaml"),
+    log:
+        f"{RESULTS}/logs/tune.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/tune.tsv"
+    shell:
+        "sfsc tune --config {CONFIG} 2> {log}"
+
+
 rule ablation_table:
     input:
         multiext(f"{RESULTS}/ablation/", "per_query.parquet", "compatibility.csv"),

@@ -548,7 +548,7 @@ def _latex(table: Table) -> str:
     return "\n".join(parts)
 
 
-_TEX_SIGNS = {"±": r"$\pm$", "–": "--", "\\": r"\textbackslash{}"}
+_TEX_SIGNS = {"±": r"$\pm$", "–": "--", "−": "$-$", "\\": r"\textbackslash{}"}
 _TEX_SIGNS |= {"~": r"\textasciitilde{}", "<": "$<$", "^": r"\textasciicircum{}"}
 _TEX_SIGNS |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sfsc.report.inputs import REFERENCE
 
-# Okabe and Ito, "Color Universal Design" (2008), without yellow, which fades on white; then two of
+# Okabe and Ito, "Color Universal Design" (2008), without yellow, which fades on white; then some of
 # Tol's muted scheme.
 _COLOURS = (
     "#0072B2",
@@ -17,8 +17,13 @@ _COLOURS = (
     "#000000",
     "#882255",
     "#999933",
+    "#332288",
+    "#44AA99",
+    "#AA4499",
+    "#661100",
+    "#6699CC",
 )
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*", "h", "d", "8")
 _REFERENCE_COLOUR = "#8A8A8A"
 
 RC: dict[Any, Any] = {
@@ -52,6 +57,7 @@ def method_looks(methods: Sequence[str]) -> dict[str, Look]:
     looks = {REFERENCE: Look(_REFERENCE_COLOUR, "")}
     trained = [method for method in dict.fromkeys(methods) if method != REFERENCE]
     for place, method in enumerate(trained):
-        at = place % len(_COLOURS)
-        looks[method] = Look(_COLOURS[at], _MARKERS[at])
+        # Beyond the colours' number, another marker tells two methods of one colour apart.
+        marker = (place + place // len(_COLOURS)) % len(_MARKERS)
+        looks[method] = Look(_COLOURS[place % len(_COLOURS)], _MARKERS[marker])
     return looks

@@ -1,6 +1,6 @@
 """A method against itself: how often does a test find a difference that is not there?
 
-python -m benchmarks.null trains the runs of config/null.yaml (about 72 short trainings; what is
+python -m benchmarks.null trains the runs of config/null.yaml (48 short trainings; what is
 there already stays) and writes null.csv and null.md to results/benchmarks/. A test at 0.05 should
 reject in one case of twenty.
 """

@@ -87,12 +87,11 @@ def pack(
 
 def _start(folder: Path, plan: dict[str, Any]) -> None:
     """Make `folder` hold shards of this plan alone."""
-    path = folder / "plan.json"
     for name, beginning in _BEGINNINGS.items():
-        if (folder / name).exists() and not (folder / name).read_bytes().startswith(beginning):
-            raise InputError(
-                f"{folder / name}: is not of sfsc pack; move it away, or name another folder"
-            )
+        path = folder / name
+        if path.exists() and not (path.is_file() and path.read_bytes().startswith(beginning)):
+            raise InputError(f"{path}: is not of sfsc pack; move it away, or name another folder")
+    path = folder / "plan.json"
     (folder / "manifest.json").unlink(missing_ok=True)
     _remove(folder, f".[0-9]*.{_SHARDS}")
     if not path.exists() or json.loads(path.read_text()) != plan:

@@ -4,6 +4,7 @@ Imports are inside the commands, so that those that need neither torch nor plots
 """
 
 import atexit
+import errno
 import gc
 import logging
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import click
 
 from sfsc import __version__, config, layout
-from sfsc.files import InputError
+from sfsc.files import InputError, check_output, is_stream
 
 
 class _Commands(click.Group):
@@ -25,10 +26,25 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except InputError as error:
             click.echo(f"sfsc: {error}", err=True)
-            sys.exit(1)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # who read the output has left; click ends in silence
+            place = f"{error.filename}: " if error.filename else ""
+            click.echo(f"sfsc: {place}{error.strerror or error}", err=True)
+        sys.exit(1)
 
 
-_PATH = click.Path(path_type=Path)
+class _Path(click.Path):
+    """A path; an empty one, as a variable that is not set gives, is not the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            name = param.opts[0] if param else "path"
+            raise InputError(f"{name}: is empty; name a file or a folder")
+        return super().convert(value, param, ctx)
+
+
+_PATH = _Path(path_type=Path)
 _config = click.option("--config", "file", type=_PATH, required=True, help="A profile's YAML file.")
 _method = click.option("--method", required=True, help="A method's name.")
 _seed = click.option("--seed", type=int, required=True, help="One of the profile's seeds.")
@@ -265,18 +281,23 @@ def evaluate(
     """Score every pair of any embeddings: each --query against each --gallery.
 
     Embeddings are .npy files, float32, (N, D), L2-normalised. A labels CSV has the columns
-    id,label and, where queries and gallery differ, role (query or gallery).
+    id,label and, where queries and gallery differ, role (query or gallery). Per-query values are
+    written next to --out, except where that is a pipe or a device.
     """
     from sfsc.retrieval.approximate import FaissIndex
     from sfsc.retrieval.collect import write_scores
     from sfsc.retrieval.ground_truth import read
     from sfsc.retrieval.pairs import evaluate_pairs, open_files
 
+    by_query, by_gallery = _named(queries, "--query"), _named(galleries, "--gallery")
+    lists = [file for file in (query_ids, gallery_ids) if file]
+    check_output(out, [ground_truth, *lists, *by_query.values(), *by_gallery.values()])
     truth = read(ground_truth, query_ids, gallery_ids)
-    files = open_files(truth, _named(queries, "--query"), _named(galleries, "--gallery"))
+    files = open_files(truth, by_query, by_gallery)
     frames = evaluate_pairs(truth, *files, FaissIndex(factory, parameters) if factory else None)
     metrics, per_query = (f.assign(dataset=dataset, method=method, seed=seed) for f in frames)
-    write_scores(out, out.with_suffix(".per_query.parquet"), metrics, per_query)
+    beside = None if is_stream(out) else out.with_suffix(".per_query.parquet")
+    write_scores(out, beside, metrics, per_query)
 
 
 @main.command()
@@ -309,10 +330,10 @@ def export(model: Path, file_format: str, out: Path | None) -> None:
     from sfsc import submodel
     from sfsc.deploy.export import export as write
 
+    loaded = submodel.load(model)
     out = out or model.with_suffix(f".{file_format}")
-    if out.resolve() == model.resolve():
-        raise InputError(f"--out {out}: is the sub-model itself; choose another file")
-    click.echo(f"{out} and {write(submodel.load(model), out, file_format)}")
+    check_output(out, [model])
+    click.echo(f"{out} and {write(loaded, out, file_format)}")
 
 
 @main.command()
@@ -337,9 +358,10 @@ def search(
 
     if sheet and sheet.suffix.lower() != ".png":
         raise InputError(f"--sheet {sheet}: is no name of a .png file")
-    hits = deployed.search(
-        loose_images(query), query_model, loose_images(gallery), gallery_model, top
-    )
+    asked, searched = loose_images(query), loose_images(gallery)
+    if sheet:
+        check_output(sheet, [*asked.paths, *searched.paths, query_model, gallery_model])
+    hits = deployed.search(asked, query_model, searched, gallery_model, top)
     rows = [
         (hits.queries.ids[place], rank, f"{score:.4f}", hits.gallery.ids[row])
         for place in range(len(hits.rows))
@@ -436,7 +458,7 @@ def publish(file: Path, name: str) -> None:
     from sfsc.report.publish import publish as copy
     from sfsc.report.publish import refresh_quotes
 
-    copy(config.results(config.read(file)), config.ROOT / "results" / "published" / name)
+    copy(config.results(config.read(file)), config.ROOT / "results" / "published", name)
     refresh_quotes([config.ROOT / "README.md"], config.ROOT)
 
 

@@ -1,10 +1,14 @@
-"""Write beside and rename, so that a reader never sees half a file; and the error for bad input."""
+"""Writes that are whole or not there, in the place of nothing but our own; errors for the user."""
 
+import fnmatch
 import os
 import shutil
-from collections.abc import Iterator
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 class InputError(Exception):
@@ -15,22 +19,136 @@ class InputError(Exception):
     """
 
 
+class OutputError(InputError):
+    """A file cannot be written: the disk is full, or the place is not ours to write to."""
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write a file or a folder to; rename it to `path` on success.
+    """Yield a path to write a file to; when it is whole, it takes the place of `path`.
 
-    An exception removes what was written and leaves an earlier `path` as it was. The temporary
-    name ends like `path`'s, for writers that choose a format by the ending.
+    An exception removes what was written and leaves an earlier `path` as it was. A link stays: the
+    file that it leads to is replaced. What is written for a pipe or a character device goes through
+    it. The temporary name ends like `path`'s, for writers that choose a format by the ending. The
+    mode follows the umask, whatever the writer. Raises InputError where `path` is no place of a
+    file, and OutputError where it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield beside
-        if path.is_dir():
-            shutil.rmtree(path)
-        beside.replace(path)
-    finally:
-        if beside.is_dir():
-            shutil.rmtree(beside)
-        else:
+    with writing(path):
+        check_output(path)
+        if is_stream(path):
+            with tempfile.TemporaryDirectory() as folder:
+                whole = Path(folder, path.name)
+                yield whole
+                with whole.open("rb") as source, _open_stream(path) as stream:
+                    shutil.copyfileobj(source, stream)
+            return
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = _next_to(target)
+        try:
+            beside.touch()
+            mode = beside.stat().st_mode
+            yield beside
+            if beside.stat().st_mode != mode:
+                beside.chmod(mode)
+            beside.replace(target)
+        finally:
             beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path, ours: Sequence[str]) -> Iterator[Path]:
+    """The same for a folder; yields one that is empty.
+
+    An earlier folder is replaced where all files in it match one of `ours`, patterns such as
+    "figures/*.png". Raises InputError, which names the first that does not.
+    """
+    with writing(path):
+        target = Path(os.path.realpath(path))
+        _check_ours(path, target, ours)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = _next_to(target)
+        earlier = beside.with_name(f"{beside.name}.earlier")
+        shutil.rmtree(beside, ignore_errors=True)  # of a process of this number that was killed
+        try:
+            beside.mkdir()
+            yield beside
+            if target.exists():
+                target.rename(earlier)
+            beside.rename(target)
+            shutil.rmtree(earlier, ignore_errors=True)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the file system refuses, as an OutputError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        if error.filename and not str(error.filename).endswith(path.name):
+            reason = f"{reason}: {error.filename}"
+        raise OutputError(
+            f"{path}: cannot be written ({reason}); make room on the disk, or choose another place"
+        ) from None
+
+
+def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Raise InputError where `path` is no place to write a file to, or is one of `inputs`."""
+    with writing(path):
+        mode = _mode(path)
+        if stat.S_ISDIR(mode):
+            raise InputError(f"{path}: is a folder; name a file")
+        if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+            raise InputError(f"{path}: is no file; name one")
+        if stat.S_ISREG(mode) and any(file.exists() and path.samefile(file) for file in inputs):
+            raise InputError(f"{path}: is read by this very command; name another file")
+
+
+def is_stream(path: Path) -> bool:
+    """Whether what is written there goes through it: a pipe, a terminal, /dev/stdout."""
+    mode = _mode(path)
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or _descriptor(path) is not None
+
+
+def _mode(path: Path) -> int:
+    """Of what `path` leads to; 0 where that is not there."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return 0
+
+
+def _open_stream(path: Path) -> BinaryIO:
+    # An open file goes on where it is: opened by its name, `>> all.csv` would start anew.
+    number = _descriptor(path)
+    return path.open("wb") if number is None else os.fdopen(os.dup(number), "wb")
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of the open file that a name such as /dev/stdout or /dev/fd/3 stands for."""
+    own = os.path.realpath("/proc/self/fd")
+    for _ in range(40):  # no chain of links is longer
+        if os.path.realpath(path.parent) == own:
+            return int(path.name) if path.name.isdigit() else None
+        if not path.is_symlink():
+            return None
+        path = path.parent / path.readlink()
+    return None
+
+
+def _next_to(target: Path) -> Path:
+    return target.with_name(f".{os.getpid()}.{target.name}")
+
+
+def _check_ours(path: Path, target: Path, ours: Sequence[str]) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise InputError(f"{path}: is a file; name a folder")
+    for file in target.rglob("*"):
+        name = file.relative_to(target).as_posix()
+        if not (file.is_dir() or any(fnmatch.fnmatchcase(name, pattern) for pattern in ours)):
+            raise InputError(f"{path}: holds something else, {name}; name another folder")

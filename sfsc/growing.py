@@ -1,13 +1,16 @@
 """Embedding files that grow row by row, and outlive the process that writes them."""
 
 import json
+import os
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfsc.files import replacing
+from sfsc.files import replacing, writing
 
 
 class GrowingEmbeddings:
@@ -18,7 +21,8 @@ class GrowingEmbeddings:
 
     def __init__(self, path: Path, shape: tuple[int, int], fingerprint: str):
         """`path` has no ending; hidden files beside it hold the rows and how many are done."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         self._data = path.with_name(f".growing.{path.name}.npy")
         self._state = path.with_name(f".growing.{path.name}.json")
         self._fingerprint, self.rows = fingerprint, 0
@@ -30,7 +34,9 @@ class GrowingEmbeddings:
             pass
         if not self.rows:
             self._state.unlink(missing_ok=True)
-            self._array = np.lib.format.open_memmap(self._data, "w+", np.float32, shape)
+            with writing(self._data):
+                self._array = np.lib.format.open_memmap(self._data, "w+", np.float32, shape)
+                _take_room(self._data)
 
     def write(self, rows: Sequence[int], embeddings: NDArray[np.float32]) -> None:
         self._array[rows] = embeddings
@@ -43,5 +49,17 @@ class GrowingEmbeddings:
 
     def finish(self, path: Path) -> None:
         """All rows are saved: let them be the file at `path`."""
-        self._data.replace(path)
+        with replacing(path) as beside:
+            shutil.move(self._data, beside)
         self._state.unlink()
+
+
+def _take_room(path: Path) -> None:
+    """On the disk, for a file that will be mapped: a page without it ends the process, wordless."""
+    if sys.platform == "linux":
+        try:
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError:
+            path.unlink()
+            raise

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sfsc.files import InputError, replacing
+from sfsc.files import InputError, replacing_folder
 from sfsc.report.inputs import read_logs
 
 
@@ -22,7 +22,10 @@ def export(results: Path, methods: Sequence[str], out: Path) -> None:
     if logs.empty:
         raise InputError(f"{results}: no training log; train first")
     for run, log in logs.groupby(["train_set", "method", "seed"]):
-        with replacing(out.joinpath(*map(str, run))) as folder, SummaryWriter(folder) as writer:
+        with (
+            replacing_folder(out.joinpath(*map(str, run)), ["events.out.tfevents.*"]) as folder,
+            SummaryWriter(folder) as writer,
+        ):
             for row in log.itertuples():
                 tag = f"{row.quantity}/{row.model}".rstrip("/")
                 writer.add_scalar(tag, row.value, row.step)

@@ -30,6 +30,13 @@ _log = logging.getLogger(__name__)
 SHARD_ROWS = 2048
 _QUALITY = 95
 _PR_SET_PDEATHSIG = 1
+_SHARDS = f"shard-{'[0-9]' * 5}"
+_BEGINNINGS = {
+    "manifest.json": b'{"format_version": ',
+    "plan.json": b'{"format_version": ',
+    "broken.csv": b"id,reason",
+}
+"""Of the files next to the shards, by which those of another program are known."""
 
 
 def pack(
@@ -72,8 +79,6 @@ def pack(
             for job in as_completed(jobs):
                 job.result()
                 bar.update(len(parts[jobs[job]]))
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be written ({error}); make room on it") from None
         finally:
             pool.shutdown(cancel_futures=True)
     manifest = {**plan, "description": dict(description), "shards": len(parts)}
@@ -82,15 +87,23 @@ def pack(
 
 def _start(folder: Path, plan: dict[str, Any]) -> None:
     """Make `folder` hold shards of this plan alone."""
+    for name, beginning in _BEGINNINGS.items():
+        path = folder / name
+        if path.exists() and not (path.is_file() and path.read_bytes().startswith(beginning)):
+            raise InputError(f"{path}: is not of sfsc pack; move it away, or name another folder")
     path = folder / "plan.json"
     (folder / "manifest.json").unlink(missing_ok=True)
-    for unfinished in folder.glob(".*.shard-*"):
-        unfinished.unlink()
+    _remove(folder, f".[0-9]*.{_SHARDS}")
     if not path.exists() or json.loads(path.read_text()) != plan:
-        for shard in folder.glob("shard-*"):
-            shard.unlink()
+        _remove(folder, _SHARDS)
         with replacing(path) as beside:
             beside.write_text(json.dumps(plan))
+
+
+def _remove(folder: Path, shards: str) -> None:
+    for ending in ("arrow", "broken.json"):
+        for path in folder.glob(f"{shards}.{ending}"):
+            path.unlink()
 
 
 _task: tuple[TrainSet, Path, int]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from torch import Tensor, nn
 
-from sfsc.files import InputError, replacing
+from sfsc.files import InputError, is_stream, replacing
 from sfsc.submodel import SubModel
 
 INPUT, OUTPUT = "images", "embeddings"
@@ -47,6 +47,10 @@ def export(model: SubModel, path: Path, file_format: str) -> Path:
     """
     if file_format not in FORMATS:
         raise InputError(f"no format is called {file_format!r}; choose from {', '.join(FORMATS)}")
+    if is_stream(path):
+        raise InputError(
+            f"{path}: is a pipe or a device; name a file, which has its preprocessing next to it"
+        )
     size = model.spec.image_size
     # In plain layout, as the layout of the tensors in memory would be traced along.
     network = copy.deepcopy(model.network).cpu().to(memory_format=torch.contiguous_format)

@@ -15,7 +15,7 @@ from sfsc.fetch.catalogue import Item
 from sfsc.fetch.plan import done_marker
 from sfsc.fetch.transfer import download, md5_of
 from sfsc.fetch.unpack import unpack
-from sfsc.files import InputError, replacing
+from sfsc.files import InputError, OutputError, replacing, writing
 
 _log = logging.getLogger(__name__)
 
@@ -46,14 +46,12 @@ def fetch(item: Item, root: Path, pause: float = 1.0) -> None:
     """
     loose = root / ".fetching" / item.name
     lock = root / ".fetching" / ".locks" / item.name
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with writing(root):
+        lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):
             if not done_marker(root, item.name).exists():
                 _fetch(item, root, loose, pause)
             loose.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{root}: cannot be written ({error}); make room on the disk") from None
 
 
 def _fetch(item: Item, root: Path, loose: Path, pause: float) -> None:
@@ -72,6 +70,8 @@ def _fetch(item: Item, root: Path, loose: Path, pause: float) -> None:
             with replacing(root / item.kept_as) as beside:
                 # Not moved: were it gone before the marker is there, it would be fetched again.
                 shutil.copyfile(loose, beside)
+    except OutputError:
+        raise
     except InputError:
         loose.unlink()  # another attempt would find the same
         raise

@@ -14,7 +14,7 @@ import onnxruntime
 import pandas as pd
 
 from sfsc import layout
-from sfsc.files import InputError, replacing
+from sfsc.files import InputError, OutputError, replacing
 from sfsc.progress import progress
 from sfsc.report.inputs import ARCHITECTURE, BATCH, read_cost
 
@@ -66,6 +66,8 @@ def _exported(source: Path, path: Path) -> int | str:
     model = submodel.load(source)
     try:
         export(model, path, "onnx")
+    except OutputError:
+        raise
     except InputError as error:
         return str(error)
     return model.spec.image_size

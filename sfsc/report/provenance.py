@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
+from sfsc.config import ROOT
 from sfsc.files import replacing
 
 _PACKAGES = [
@@ -21,7 +23,10 @@ _PACKAGES = [
 
 
 def write_provenance(results: Path, config: Mapping[str, Any]) -> None:
-    """Write provenance.json; stages are the summed wall seconds of their jobs' benchmarks."""
+    """Write provenance.json, and config.yaml, the configuration alone, to be run again.
+
+    Stages are the summed wall seconds of their jobs' benchmarks.
+    """
     facts = {
         "profile": config["profile"],
         **_commit(),
@@ -34,18 +39,29 @@ def write_provenance(results: Path, config: Mapping[str, Any]) -> None:
     }
     with replacing(results / "provenance.json") as beside:
         beside.write_text(json.dumps(facts, indent=2) + "\n")
+    with replacing(results / "config.yaml") as beside:
+        beside.write_text(yaml.safe_dump(dict(config), sort_keys=False))
 
 
 def _commit() -> dict[str, Any]:
+    """Of the checkout that this library is in, whichever folder or repository one stands in."""
+    # What a hook of another repository sets would lead there.
+    environment = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
+
     def git(*arguments: str) -> str:
+        # The checkout may be another user's, as in containers.
+        command = ["git", "-C", str(ROOT), "-c", f"safe.directory={ROOT}", *arguments]
         return subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=True
+            command, capture_output=True, text=True, check=True, env=environment
         ).stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        # A copy below another repository, as in a .venv there, is no checkout.
+        if not git("rev-parse", "--show-prefix"):
+            return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
+        pass
+    return {"commit": None, "dirty": None}
 
 
 def hardware() -> dict[str, Any]:

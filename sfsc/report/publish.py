@@ -5,28 +5,43 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from sfsc.files import InputError, replacing
+from sfsc.files import InputError, replacing, replacing_folder
 
 _RENDERED = [
     "README.md", "metrics.csv", "compatibility.csv", "cost.csv", "latency.csv", "provenance.json",
     "config.yaml", "tables", "figures",
 ]  # fmt: skip
+_OURS = [
+    *_RENDERED,
+    *(f"tables/*.{ending}" for ending in ("csv", "md", "tex")),
+    *(f"figures/*.{ending}" for ending in ("png", "pdf")),
+]
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _QUOTE = re.compile(r"(<!-- quote: (\S+) -->\n).*?(<!-- end quote -->)", re.DOTALL)
 
 
-def publish(results: Path, target: Path) -> None:
-    """Replace the folder `target` by the tables, figures, metrics and provenance of `results`."""
+def publish(results: Path, published: Path, name: str) -> None:
+    """Replace the folder `name` of `published` by the tables, figures, metrics and provenance of
+    `results`.
+
+    Raises InputError for a name that is none, and for a folder that holds something else.
+    """
+    if not re.fullmatch(_NAME, name):
+        raise InputError(
+            f"--name {name}: is no name of a folder; use letters, digits, '.', '_' and '-',"
+            " a letter or a digit first"
+        )
     missing = [name for name in _RENDERED if not (results / name).exists()]
     if missing:
         raise InputError(f"{results}: has no {', '.join(missing)}; run the workflow to its end")
-    with replacing(target) as folder:
-        folder.mkdir()
-        for name in _RENDERED:
-            source = results / name
+    with replacing_folder(published / name, _OURS) as folder:
+        for part in _RENDERED:
+            source = results / part
             if source.is_dir():
-                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(".*"))
+                hidden = shutil.ignore_patterns(".*")
+                shutil.copytree(source, folder / part, ignore=hidden, copy_function=shutil.copyfile)
             else:
-                shutil.copy(source, folder / name)
+                shutil.copyfile(source, folder / part)
 
 
 def refresh_quotes(documents: Iterable[Path], root: Path) -> None:

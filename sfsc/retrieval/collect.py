@@ -1,6 +1,7 @@
 """The files of scores: one for each method, and all of them together."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -63,14 +64,19 @@ def _together(read: Callable[[Path], pd.DataFrame], paths: Sequence[Path]) -> pd
 
 
 def write_scores(
-    metrics_file: Path, per_query_file: Path, metrics: pd.DataFrame, per_query: pd.DataFrame
+    metrics_file: Path, per_query_file: Path | None, metrics: pd.DataFrame, per_query: pd.DataFrame
 ) -> None:
-    """Write the means as CSV and the per-query average precisions as Parquet (float32)."""
+    """Write the means as CSV and, to a file if any, the per-query average precisions as Parquet
+    (float32)."""
     types = dict.fromkeys(PER_QUERY_COLUMNS, "category") | {"seed": "int64"}
     compact = per_query[PER_QUERY_COLUMNS].astype(types | {"value": "float32"})
     # Both are written before either is renamed, so that no kill leaves the one without the other.
-    with replacing(metrics_file) as beside, replacing(per_query_file) as beside_too:
+    with ExitStack() as files:
         metrics[METRIC_COLUMNS].to_csv(
-            beside, index=False, float_format="%.8f", lineterminator="\n"
-        )
-        compact.to_parquet(beside_too, index=False, compression="zstd")
+            files.enter_context(replacing(metrics_file)),
+            index=False, float_format="%.8f", lineterminator="\n",
+        )  # fmt: skip
+        if per_query_file:
+            compact.to_parquet(
+                files.enter_context(replacing(per_query_file)), index=False, compression="zstd"
+            )

@@ -14,18 +14,14 @@ from sfsc.files import InputError, replacing
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
-    """Write tensors and JSON-able `info` to one safetensors file, beside and renamed.
-
-    Raises InputError where that is impossible, as on a full disk; an earlier file stays.
-    """
+    """Write tensors and JSON-able `info` to one safetensors file; see `replacing`."""
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    try:
-        with replacing(path) as beside:
+    with replacing(path) as beside:
+        try:
             # One metadata key: safetensors does not keep the order of several.
             save_file(plain, beside, metadata={"sfsc": json.dumps(info, sort_keys=True)})
-    except (OSError, SafetensorError) as error:
-        kept = "; the earlier state is kept" if path.exists() else ""
-        raise InputError(f"{path}: cannot be written ({error}){kept}") from None
+        except SafetensorError as error:  # its words for what the system says
+            raise OSError(str(error)) from None
 
 
 def remove_unfinished(path: Path) -> None:

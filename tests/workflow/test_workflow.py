@@ -113,13 +113,51 @@ def test_a_changed_setting_reruns_what_depends_on_it(finished, tmp_path):
     changed["train_sets"]["landmarks"]["training"] = {"epochs": 3}
     config = tmp_path / "changed.yaml"
     config.write_text(yaml.safe_dump(changed))
-    kept = (finished / "results" / "tiny" / "config.yaml").read_text()
+    before = files_in(finished / "results")
     run = snakemake(finished, "--dry-run", "all", config=config)
-    (finished / "results" / "tiny" / "config.yaml").write_text(kept)
+    assert files_in(finished / "results") == before
     counts = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout, flags=re.MULTILINE))
     assert counts["train"] == "4"
     assert "generate" not in counts
     assert "chance" not in counts
+
+
+def files_in(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_configuration_as_it_was_run_is_kept(results):
+    kept = yaml.safe_load((results / "config.yaml").read_text())
+    assert kept == yaml.safe_load(TINY.read_text())
+    assert kept == json.loads((results / "provenance.json").read_text())["config"]
+
+
+CHANCE = "results/tiny/embeddings/rsynthetic/chance/seed{}/w050/query.npy"
+
+
+@pytest.mark.parametrize("question", ["--dry-run", "--summary", "--lint"])
+def test_a_question_about_a_run_writes_nothing(tmp_path, question):
+    run = snakemake(tmp_path, question, "ablation")
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_jobs_keep_the_configuration_of_the_run_that_started_them(finished, tmp_path):
+    """What a scheduler starts reads the Snakefile again, when the profile may have changed."""
+    shutil.copytree(finished / "data", tmp_path / "data")
+    profile = tmp_path / "mine.yaml"
+    shutil.copy(TINY, profile)
+    assert snakemake(tmp_path, CHANCE.format(0), config=profile).returncode == 0
+    (started_with,) = (tmp_path / "results/tiny/configurations").iterdir()
+    profile.write_text(TINY.read_text().replace("seeds: [0]", "seeds: [5]"))
+    job = call(
+        tmp_path, "--mode", "remote", "--no-hooks", "--nolock", "--force", CHANCE.format(0),
+        config=profile,
+    )  # fmt: skip
+    job["env"]["SFSC_CONFIG"] = str(started_with.relative_to(tmp_path))
+    run = subprocess.run(**job, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-5000:]
+    assert not (tmp_path / CHANCE.format(5)).exists()
 
 
 def test_the_ablation_alone_trains_no_baseline(tmp_path):

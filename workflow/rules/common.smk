@@ -1,6 +1,8 @@
 """Names that the rules share. The configuration is checked here, before anything runs."""
 
+import hashlib
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -13,6 +15,12 @@ from sfsc.fetch.plan import needed, needed_by, plan
 from sfsc.files import InputError, replacing
 
 try:
+    # A job on another machine reads the Snakefile anew, when the profile may have changed: it takes
+    # the configuration of the run that started it.
+    if not workflow.is_main_process and "SFSC_CONFIG" in os.environ:
+        started_with = profiles.read(Path(os.environ["SFSC_CONFIG"]))
+        config.clear()
+        config.update(started_with)
     profiles.check(config, "config")
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -31,12 +39,19 @@ GPUS = int(config.get("gpu", False))
 # A cluster's jobs have no common number of cores; its profile sets those of `pack`.
 ALL_CORES = workflow.resource_settings.cores or 1
 
-# What the commands read: the configuration as it is after --config and --configfile.
-CONFIG = f"{RESULTS}/config.yaml"
+# What the commands read: the configuration as it is after --config and --configfile. Its name says
+# what is in it, so that no other run changes it; only a run writes it, as it starts.
 text = yaml.safe_dump(config, sort_keys=False)
-if not Path(CONFIG).exists() or Path(CONFIG).read_text() != text:
-    with replacing(Path(CONFIG)) as beside:
-        beside.write_text(text)
+CONFIG = f"{RESULTS}/configurations/{hashlib.sha256(text.encode()).hexdigest()[:12]}.yaml"
+os.environ["SFSC_CONFIG"] = CONFIG
+
+
+onstart:
+    try:
+        with replacing(Path(CONFIG)) as beside:
+            beside.write_text(text)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
 
 
 wildcard_constraints:

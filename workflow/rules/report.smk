@@ -84,6 +84,7 @@ rule page:
     output:
         f"{RESULTS}/README.md",
         f"{RESULTS}/provenance.json",
+        f"{RESULTS}/config.yaml",
     params:
         title=config.get("title"),
     log:

@@ -15,13 +15,14 @@ from sfsc.data.sets import Box
 from sfsc.data.synthetic.draw import Landmark, draw_landmark
 from sfsc.data.synthetic.props import draw_props
 from sfsc.data.synthetic.views import EASY, HARD, View, draw_view, photograph
-from sfsc.files import InputError, replacing
+from sfsc.files import InputError, replacing_folder
 from sfsc.progress import progress
 
 _JPEG_QUALITY = 90
 _VIEWS_OF_A_STRANGER = 4
 _CLASSES_OF_GLDV2 = 203_094
 _FOLDERS = {"gldv2", "rsynthetic"}
+_OURS = ("gldv2/*.csv", "gldv2/*.jpg", "rsynthetic/gnd_rsynthetic.pkl", "rsynthetic/jpg/*.jpg")
 # A Revisited landmark's views take these in turn: two fifths easy, two fifths hard, a fifth junk.
 _BANDS = (
     ("easy", 0.0, EASY),
@@ -68,7 +69,7 @@ def generate(root: Path, options: SyntheticOptions) -> None:
     """
     _check(root, options)
     with (
-        replacing(root) as folder,
+        replacing_folder(root, _OURS) as folder,
         progress(None, "landmarks", "image") as bar,
     ):
         studio = _Studio(options, bar)

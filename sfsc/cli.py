@@ -31,7 +31,8 @@ class _Commands(click.Group):
 _PATH = click.Path(path_type=Path)
 _config = click.option("--config", "file", type=_PATH, required=True, help="A profile's YAML file.")
 _method = click.option("--method", required=True, help="A method's name.")
-_seed = click.option("--seed", type=int, required=True, help="One of the profile's seeds.")
+_SEED = click.IntRange(0, 2**63 - 1)
+_seed = click.option("--seed", type=_SEED, required=True, help="One of the profile's seeds.")
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -246,7 +247,7 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
 @click.option("--parameters", default="", help="Of the faiss index, such as nprobe=16.")
 @click.option("--dataset", default="", help="Value of the dataset column.")
 @click.option("--method", default="", help="Value of the method column.")
-@click.option("--seed", default=0, help="Value of the seed column.")
+@click.option("--seed", type=_SEED, default=0, help="Value of the seed column.")
 @click.option("--out", type=_PATH, required=True, help="The metrics CSV to write.")
 def evaluate(
     ground_truth: Path,

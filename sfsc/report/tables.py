@@ -164,6 +164,8 @@ def compatibility(results: Path, methods: Sequence[str]) -> list[Table]:
     shown = ["never_hurts", "update_gain"]
     rows = rows[(rows["protocol"] != _LEFT_OUT) & rows["measure"].isin(shown)]
     rows = rows.assign(measure=rows["measure"].map(_MEASURES))
+    if rows.empty:
+        return [Table("compatibility", "No family has models of several widths.", _NOTHING, [])]
     data = over_seeds(rows, [*GROUP, "method", "measure"])
     columns = [_MEASURES[name] for name in shown if _MEASURES[name] in set(data["measure"])]
     wide = _pivot(data.assign(cell=_percentages(data)), [*GROUP, "method"], "measure", columns)
@@ -232,7 +234,8 @@ def cost(results: Path, methods: Sequence[str]) -> list[Table]:
     rows = read_cost_and_latency(results)
     rows = rows[rows["method"].isin(methods)].dropna(subset=["parameters", "multiply_adds"])
     if rows.empty:
-        raise InputError(f"{results / 'cost.csv'}: no row of {', '.join(methods)}; check methods")
+        none = Table("cost", "No method has sub-models whose cost is known.", _NOTHING, [])
+        return [none, _training_time(rows, methods)]
     order = {method: place for place, method in enumerate(methods)}
     rows = rows.assign(method=rows["method"].map(order)).sort_values("method", kind="stable")
     times = rows.dropna(subset="train_seconds").drop_duplicates(["train_set", "method", "seed"])

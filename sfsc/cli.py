@@ -53,8 +53,12 @@ def main() -> None:
 @main.command()
 @_config
 def check(file: Path) -> None:
-    """Check a profile: keys, values, and that its data is there."""
+    """Check a profile: keys, values, networks, and the data that is there; writes nothing."""
     profile = config.read(file)
+    # Not before the keys are right: torch takes seconds to start.
+    from sfsc.checks import require_sound
+
+    require_sound(profile, str(file))
     click.echo(f"{file}: profile {profile['profile']} is in order")
 
 
@@ -189,7 +193,7 @@ def embed(file: Path, eval_set: str, method: str) -> None:
     import torch
 
     from sfsc.data.kinds import retrieval_set
-    from sfsc.embed import Sizes, embed_set
+    from sfsc.embed import embed_set, sizes_of
 
     profile = _profile(file, eval_set=eval_set)
     torch.set_num_threads(profile.get("threads", 1))
@@ -202,8 +206,7 @@ def embed(file: Path, eval_set: str, method: str) -> None:
         for seed in profile["seeds"]
         for name in config.model_names(profile)
     }
-    sizes = Sizes(entry.get("long_side"), tuple(entry.get("scales", (1.0,))))
-    embed_set(retrieval_set(entry), models, sizes)
+    embed_set(retrieval_set(entry), models, sizes_of(entry))
 
 
 @main.command("evaluate-method")
@@ -215,13 +218,12 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
     import torch
 
     from sfsc.data.kinds import retrieval_set
-    from sfsc.retrieval.approximate import FaissIndex
+    from sfsc.retrieval.approximate import index_of
     from sfsc.retrieval.families import evaluate_method
 
     profile = _profile(file, eval_set=eval_set)
     torch.set_num_threads(profile.get("threads", 1))
     entry = profile["eval_sets"][eval_set]
-    search = entry.get("search", {"kind": "exact"})
     evaluate_method(
         config.results(profile),
         retrieval_set(entry).ground_truth,
@@ -229,9 +231,7 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
         method,
         profile["seeds"],
         config.model_names(profile),
-        FaissIndex(search["factory"], search.get("parameters", ""))
-        if search["kind"] == "faiss"
-        else None,
+        index_of(entry),
     )
 
 

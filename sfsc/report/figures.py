@@ -41,9 +41,9 @@ def write_figures(results: Path, methods: Sequence[str], train_set_of: Mapping[s
     """Write figures/<name>.{png,pdf} below `results`, the same bytes for the same results.
 
     `pairs-<dataset>` always; `cost-accuracy` and `latency-accuracy` where a cost is known;
-    `training-conflict` and `training-uncertainty` where a method's log holds their quantities. `train_set_of` names the
-    training set of each evaluated dataset. Raises InputError for a missing or malformed input file,
-    or a dataset without a training set.
+    `training-conflict` and `training-uncertainty` where a method's log holds their quantities.
+    `train_set_of` names the training set of each evaluated dataset. Raises InputError for a missing
+    or malformed input file, or a dataset without a training set.
     """
     metrics = primary(read_metrics(results), methods)
     if metrics.empty:

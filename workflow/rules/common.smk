@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from sfsc.fetch.plan import needed, needed_by, plan
 from sfsc.files import InputError, replacing
 
 try:
+    for file in workflow.configfiles:
+        profiles.load(Path(file))  # a key that repeats is lost in `config`
     profiles.check(config, "config")
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -37,9 +40,9 @@ if not Path(CONFIG).exists() or Path(CONFIG).read_text() != text:
 
 
 wildcard_constraints:
-    train_set="|".join(config["train_sets"]),
-    eval_set="|".join(config["eval_sets"]),
-    method="|".join(config["methods"]),
+    train_set="|".join(map(re.escape, config["train_sets"])),
+    eval_set="|".join(map(re.escape, config["eval_sets"])),
+    method="|".join(map(re.escape, config["methods"])),
     seed=r"\d+",
 
 
@@ -64,3 +67,9 @@ def source_files(entry):
         if path.is_file() and not profiles.is_fetched(config, path)
     ]
     return at_hand + fetched
+
+
+onstart:
+    # What takes seconds to find out is found before the first job, and not at each one's start.
+    if subprocess.run(["sfsc", "check", "--config", CONFIG], stdout=subprocess.DEVNULL).returncode:
+        raise WorkflowError("the profile is not in order; see above")

@@ -55,7 +55,11 @@ def test_the_profiles_are_in_order(name, monkeypatch, tmp_path):
         ("eval_sets/digits/search", {"kind": "fast"}, "search.kind: 'fast' is not one of"),
         ("methods", ["sfsc", "mine"], "methods: 'mine' is not built in"),
         ("synthetic/test_landmarks", 1, "synthetic.test_landmarks: 1 is less than the minimum"),
-        ("synthetic/train_view", 1, "synthetic.train_view: unknown key; did you mean 'train_views'"),
+        (
+            "synthetic/train_view",
+            1,
+            "synthetic.train_view: unknown key; did you mean 'train_views'",
+        ),
         ("profile", "../elsewhere", "profile: '../elsewhere' is no name"),
         ("profile", "mini\n", "is no name"),
         ("profile", 2024, "profile: 2024 is not text; put it in quotes"),

@@ -409,8 +409,15 @@ def _markdown(table: Table) -> str:
         if block.title:
             parts.append(f"**{block.title}**")
         align = ["left"] * block.labels + ["right"] * (block.cells.shape[1] - block.labels)
-        parts.append(block.cells.to_markdown(index=False, disable_numparse=True, colalign=align))
+        cells = block.cells.copy()
+        cells.iloc[:, : block.labels] = cells.iloc[:, : block.labels].map(_plain)
+        parts.append(cells.to_markdown(index=False, disable_numparse=True, colalign=align))
     return "\n\n".join(parts) + "\n"
+
+
+def _plain(name: str) -> str:
+    """A name in a cell of Markdown, where none of its signs is markup."""
+    return re.sub(r"[\\|*$<`]", r"\\\g<0>", name)
 
 
 def _latex(table: Table) -> str:

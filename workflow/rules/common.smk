@@ -14,8 +14,9 @@ from sfsc.fetch.plan import needed, needed_by, plan
 from sfsc.files import InputError, replacing
 
 try:
-    for file in workflow.configfiles:
-        profiles.load(Path(file))  # a key that repeats is lost in `config`
+    # A key that repeats is lost in `config`. Later, somebody may be writing the file.
+    for file in workflow.configfiles if workflow.is_main_process else ():
+        profiles.load(Path(file))
     profiles.check(config, "config")
 except InputError as error:
     raise WorkflowError(str(error)) from None

@@ -24,6 +24,10 @@ for method in sorted({profiles.method_file(config, name) for name in ALL_METHODS
         include: own_rules(method)
 
 
+def no_ablation(wildcards):
+    raise WorkflowError("methods: neither sfsc nor an ablation of it is among them; add one")
+
+
 rule all:
     default_target: True
     input:
@@ -32,12 +36,13 @@ rule all:
 
 rule tables:
     input:
-        expand(f"{RESULTS}/tables/{{name}}.md", name=["main", "pairs", "compatibility", "ablation", "cost"]),
+        rules.tables_of_all_methods.output,
+        rules.ablation_table.output if ABLATION else [],
 
 
 rule ablation:
     input:
-        f"{RESULTS}/tables/ablation.md",
+        rules.ablation_table.output if ABLATION else no_ablation,
 
 
 rule tuning:

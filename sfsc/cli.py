@@ -47,7 +47,8 @@ class _Path(click.Path):
 _PATH = _Path(path_type=Path)
 _config = click.option("--config", "file", type=_PATH, required=True, help="A profile's YAML file.")
 _method = click.option("--method", required=True, help="A method's name.")
-_seed = click.option("--seed", type=int, required=True, help="One of the profile's seeds.")
+_SEED = click.IntRange(0, 2**63 - 1)
+_seed = click.option("--seed", type=_SEED, required=True, help="One of the profile's seeds.")
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -68,8 +69,12 @@ def main() -> None:
 @main.command()
 @_config
 def check(file: Path) -> None:
-    """Check a profile: keys, values, and that its data is there."""
+    """Check a profile: keys, values, networks, and the data that is there; writes nothing."""
     profile = config.read(file)
+    # Not before the keys are right: torch takes seconds to start.
+    from sfsc.checks import require_sound
+
+    require_sound(profile, str(file))
     click.echo(f"{file}: profile {profile['profile']} is in order")
 
 
@@ -205,7 +210,7 @@ def embed(file: Path, eval_set: str, method: str) -> None:
     import torch
 
     from sfsc.data.kinds import retrieval_set
-    from sfsc.embed import Sizes, embed_set
+    from sfsc.embed import embed_set, sizes_of
 
     profile = _profile(file, eval_set=eval_set)
     torch.set_num_threads(profile.get("threads", 1))
@@ -218,8 +223,7 @@ def embed(file: Path, eval_set: str, method: str) -> None:
         for seed in profile["seeds"]
         for name in config.model_names(profile)
     }
-    sizes = Sizes(entry.get("long_side"), tuple(entry.get("scales", (1.0,))))
-    embed_set(retrieval_set(entry), models, sizes)
+    embed_set(retrieval_set(entry), models, sizes_of(entry))
 
 
 @main.command("evaluate-method")
@@ -231,13 +235,12 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
     import torch
 
     from sfsc.data.kinds import retrieval_set
-    from sfsc.retrieval.approximate import FaissIndex
+    from sfsc.retrieval.approximate import index_of
     from sfsc.retrieval.families import evaluate_method
 
     profile = _profile(file, eval_set=eval_set)
     torch.set_num_threads(profile.get("threads", 1))
     entry = profile["eval_sets"][eval_set]
-    search = entry.get("search", {"kind": "exact"})
     evaluate_method(
         config.results(profile),
         retrieval_set(entry).ground_truth,
@@ -245,9 +248,7 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
         method,
         profile["seeds"],
         config.model_names(profile),
-        FaissIndex(search["factory"], search.get("parameters", ""))
-        if search["kind"] == "faiss"
-        else None,
+        index_of(entry),
     )
 
 
@@ -263,7 +264,7 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
 @click.option("--parameters", default="", help="Of the faiss index, such as nprobe=16.")
 @click.option("--dataset", default="", help="Value of the dataset column.")
 @click.option("--method", default="", help="Value of the method column.")
-@click.option("--seed", default=0, help="Value of the seed column.")
+@click.option("--seed", type=_SEED, default=0, help="Value of the seed column.")
 @click.option("--out", type=_PATH, required=True, help="The metrics CSV to write.")
 def evaluate(
     ground_truth: Path,

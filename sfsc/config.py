@@ -2,9 +2,11 @@
 
 import difflib
 import itertools
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +14,7 @@ import jsonschema
 import yaml
 
 from sfsc.fetch.catalogue import KINDS, SET_NAMES
-from sfsc.files import InputError
+from sfsc.files import InputError, read_text
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout: the schema and the baselines live beside the library."""
@@ -32,17 +34,46 @@ def model_name(width: float) -> str:
 
 def read(path: Path) -> Config:
     """The checked configuration of a YAML file; InputError with one line for each mistake."""
+    return check(load(path), str(path))
+
+
+def load(path: Path) -> Any:
+    """What a YAML file says, not checked; InputError for another file, and for a repeated key."""
+    text = read_text(path)
     try:
-        config = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such configuration file") from None
+        return yaml.load(text, _Loader)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    return check(config, str(path))
+    except (ValueError, RecursionError) as error:  # such as a date that no calendar has
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose keys may not repeat; PyYAML would take the last one without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        first: dict[tuple[str, str], yaml.Node] = {}
+        for key, _ in node.value:
+            known = first.setdefault((key.tag, str(key.value)), key)
+            if known is not key:
+                lines = [mark.line + 1 for mark in (known.start_mark, key.start_mark)]
+                raise InputError(
+                    f"line {lines[1]}: the key {key.value!r} is already in line {lines[0]}; keep"
+                    " one of them"
+                )
+        return node
 
 
 def check(config: Config, source: str) -> Config:
-    """`config` if it follows the schema and is consistent; else InputError, a line a mistake."""
+    """`config` if it follows the schema and is consistent; else InputError, a line a mistake.
+
+    Numbers that YAML or Snakemake's --config left as text, such as 1e-3, become numbers, in place,
+    and so does 1.0 where a whole number belongs.
+    """
+    _read_numbers(config)
     mistakes = list(_schema_mistakes(config)) or list(_inconsistencies(config))
     if mistakes:
         raise InputError("\n".join(f"{source}: {mistake}" for mistake in mistakes))
@@ -182,31 +213,134 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _is_integer(_: Any, value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(_: Any, value: object) -> bool:
+    return _is_integer(_, value) or (isinstance(value, float) and math.isfinite(value))
+
+
+# JSON Schema takes 1.0 for an integer, which Python does not, and nan and infinity for numbers.
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_integer, "number": _is_number}
+    ),
+)
+_TYPES = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a finite number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a section of keys and values",
+    "null": "empty",
+}
+
+
+def _mistakes_by_schema(
+    config: Config,
+) -> Iterator[tuple[str, Any, jsonschema.ValidationError]]:
+    """Where each mistake is, the part of the profile that its path starts from, and the error."""
+    schema = yaml.safe_load(_SCHEMA.read_text(encoding="utf-8"))
+    options = {"$defs": schema["$defs"], **schema["$defs"]["training"]}
+    entry = options | {"properties": options["properties"] | {"name": {}, "method": {}}}
+    schemas = {"profile": schema, "options": options, "entry": entry}
+    for above, part, which in [("", config, "profile"), *_options(config)]:
+        errors = _Validator(schemas[which]).iter_errors(part)
+        for error in sorted(errors, key=lambda error: error.json_path):
+            place = (above + error.json_path.removeprefix("$")).removeprefix(".")
+            yield place, part, error
+
+
+def _options(config: Config) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Of a profile that may be wrong anywhere: the options of methods and of the grid.
+
+    Where they stand, the options, and whether they are an `entry` with the method's name.
+    """
+    profile = config if isinstance(config, dict) else {}
+    for section in ("methods", "ablation"):
+        listed = profile.get(section)
+        for entry in listed if isinstance(listed, list) else []:
+            if isinstance(entry, dict) and "method" in entry:
+                yield f"{section}.{entry.get('name', entry['method'])}", entry, "entry"
+            elif isinstance(entry, dict):
+                for name, given in entry.items():
+                    if isinstance(given, dict):
+                        yield f"{section}.{name}", given, "options"
+    grid = profile.get("grid")
+    for key, values in grid.items() if isinstance(grid, dict) else []:
+        for value in values if isinstance(values, list) else []:
+            yield "grid", {key: value}, "options"
+
+
+def _read_numbers(config: Config) -> None:
+    for _, part, error in list(_mistakes_by_schema(config)):
+        if error.validator == "type" and error.absolute_path:
+            *parents, last = error.absolute_path
+            place: Any = part
+            for key in parents:
+                place = place[key]
+            if place[last] is error.instance:  # it may be the key that is of another type
+                place[last] = _as_meant(error.instance, _listed(error.validator_value))
+
+
+def _as_meant(value: Any, types: list[str]) -> Any:
+    """The number, or true or false, that text or a whole float stands for; else `value` itself."""
+    if isinstance(value, float):
+        return int(value) if "integer" in types and value.is_integer() else value
+    if not isinstance(value, str) or "string" in types:
+        return value
+    if "boolean" in types:
+        return {"true": True, "false": False}.get(value.lower(), value)
+    for name, read_number in (("integer", int), ("number", float)):
+        if name in types:
+            with suppress(ValueError):
+                return read_number(value)
+    return value
+
+
+def _listed(types: str | list[str]) -> list[str]:
+    return [types] if isinstance(types, str) else types
+
+
 def _schema_mistakes(config: Config) -> Iterator[str]:
-    schema = yaml.safe_load(_SCHEMA.read_text())
-    mistakes = list(_told(schema, config, ""))
-    yield from mistakes
-    if not mistakes:
-        options_schema = {"$defs": schema["$defs"], "$ref": "#/$defs/training"}
-        for entry in _all_entries(config):
-            yield from _told(options_schema, entry.options, f"methods.{entry.name}")
-
-
-def _told(schema: Mapping[str, Any], instance: Any, above: str) -> Iterator[str]:
-    """The mistakes of what lies at the path `above`."""
-    validator = jsonschema.Draft202012Validator(schema)
-    for error in sorted(validator.iter_errors(instance), key=lambda error: error.json_path):
-        place = (above + error.json_path.removeprefix("$")).removeprefix(".")
+    errors = list(_mistakes_by_schema(config))
+    of_type = {place for place, _, error in errors if error.validator == "type"}
+    for place, _, error in errors:
+        if place in of_type and error.validator != "type":
+            continue  # what else is wrong with it follows from that
         if error.validator == "additionalProperties":
             known = error.schema.get("properties", {})
-            pattern = error.schema.get("patternProperties", {})
             for key in error.instance:
-                if key not in known and not any(re.search(p, key) for p in pattern):
+                if key not in known:
                     near = difflib.get_close_matches(str(key), known, n=1)
                     advice = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
                     yield f"{place}.{key}".lstrip(".") + f": unknown key; {advice}"
+        elif error.validator == "not":
+            yield f"{place}: does not belong to this kind; leave it out"
+        elif error.validator == "pattern":
+            yield f"{place}: {error.instance!r} is no name: letters, digits and . _ - alone"
+        elif error.validator == "type":
+            types = _listed(error.validator_value)
+            yield f"{place or 'the file'}: {_of_another_type(error.instance, types)}"
         else:
             yield f"{place or 'the file'}: {error.message}"
+
+
+def _of_another_type(value: object, types: list[str]) -> str:
+    if value is None:
+        return f"is empty; it needs {_TYPES[types[0]]}"
+    shown = repr(value) if isinstance(value, str | float | bytes) else str(value)
+    if len(types) < len(_TYPES) - 1:
+        wanted = " or ".join(_TYPES[name] for name in types)
+        message = f"{shown} is not {wanted}"
+    else:
+        message = f"{shown} is nothing that a sub-model's file can keep"
+    # YAML reads 2024, no and 2024-01-31 as what they look like.
+    quote = "string" in types and not isinstance(value, list | dict)
+    return f"{message}; put it in quotes" if quote else message
 
 
 def _inconsistencies(config: Config) -> Iterator[str]:

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from sfsc.files import InputError, replacing
 from sfsc.growing import GrowingEmbeddings
 from sfsc.progress import progress
 from sfsc.submodel import SubModel
+from sfsc.switchable.backbone import NetworkSpec, takes_any_size
 
 _CHUNK = 256
 """Images between two looks at the clock."""
@@ -39,6 +41,19 @@ class Sizes:
     """Pixels of the longer side at most, aspect ratio kept; None: the square of the training."""
     scales: tuple[float, ...] = (1.0,)
     """Each image is embedded at these factors of that size, and the embeddings are averaged."""
+
+    def check(self, spec: NetworkSpec) -> None:
+        """Raise InputError where networks of `spec` do not take images of these sizes."""
+        if self != Sizes() and not takes_any_size(spec.backbone):
+            raise InputError(
+                f"long_side, scales: {spec.backbone} takes images of {spec.image_size} pixels"
+                " alone; leave them out"
+            )
+
+
+def sizes_of(entry: Mapping[str, Any]) -> Sizes:
+    """The sizes of an entry of the config's `eval_sets`."""
+    return Sizes(entry.get("long_side"), tuple(entry.get("scales", (1.0,))))
 
 
 def embed_set(
@@ -61,11 +76,7 @@ def embed_set(
             f"sub-models of one evaluation expect images of {sorted(trained_at)} pixels"
         )
     for model in loaded.values():
-        if sizes != Sizes() and not model.takes_any_size:
-            raise InputError(
-                f"long_side, scales: {model.spec.backbone} takes images of"
-                f" {model.spec.image_size} pixels alone; leave them out"
-            )
+        sizes.check(model.spec)
 
     def growing(images: Images, name: str) -> dict[Path, GrowingEmbeddings]:
         how = hashlib.sha256(pickle.dumps((device.type, sizes, images))).digest()

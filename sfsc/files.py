@@ -23,6 +23,29 @@ class OutputError(InputError):
     """A file cannot be written: the disk is full, or the place is not ours to write to."""
 
 
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, with or without byte order mark; its line breaks become "\\n".
+
+    Raises InputError for a file that is absent or a folder, and names the line that is not UTF-8.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; name the file itself") from None
+    except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}: line {line} is not UTF-8 text; save the file again in that encoding"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path to write a file to; when it is whole, it takes the place of `path`.

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sfsc.data.loader import Normalisation
 from sfsc.files import InputError
-from sfsc.switchable.backbone import NetworkSpec
+from sfsc.switchable.backbone import NetworkSpec, takes_any_size
 from sfsc.switchable.network import StaticNetwork, build
 from sfsc.training import checkpoint
 
@@ -33,8 +32,7 @@ class SubModel:
     @property
     def takes_any_size(self) -> bool:
         """Whether it embeds images of another size than the spec's: transformers do not."""
-        known = timm.get_pretrained_cfg(self.spec.backbone)
-        return known is None or not known.fixed_input_size
+        return takes_any_size(self.spec.backbone)
 
     @torch.inference_mode()
     def embed(self, pixels: Tensor, scales: Sequence[float] = (1.0,)) -> Tensor:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import ssl
 import tarfile
 import threading
 from collections import Counter
@@ -81,6 +82,13 @@ class Site:
             sent = sent[: len(sent) // 2]
         self.bytes[name] += len(sent)  # before the client can have them all
         request.wfile.write(sent)
+
+    def encrypted(self, certificate: Path, key: Path) -> str:
+        """Answer by HTTPS from now on, as localhost; returns the address."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        return f"https://localhost:{self._server.server_port}"
 
     def close(self) -> None:
         self._server.shutdown()

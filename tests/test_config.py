@@ -1,11 +1,14 @@
 """Profiles: what is accepted, and one line that names the key for what is not."""
 
+from dataclasses import fields
+from datetime import date
 from pathlib import Path
 
 import pytest
 import yaml
 
 from sfsc import config
+from sfsc.data.synthetic import SyntheticOptions
 from sfsc.files import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +45,7 @@ def test_the_profiles_are_in_order(name, monkeypatch, tmp_path):
         ("widths", [0.5, 0.501], "do not all differ by 0.01"),
         ("seeds", [], "seeds: []"),
         ("model/backbone", None, "model: 'backbone' is a required property"),
-        ("training/learning_rate", "fast", "training.learning_rate: 'fast' is not of type"),
+        ("training/learning_rate", "fast", "training.learning_rate: 'fast' is not a finite number"),
         ("train_sets/landmarks/path", None, "train_sets.landmarks: 'path' is a required"),
         ("train_sets/landmarks/path", "no/such/place", "no/such/place does not exist"),
         ("train_sets/landmarks/path", "${NOT_SET_ANYWHERE}/x", "NOT_SET_ANYWHERE is not set"),
@@ -51,8 +54,28 @@ def test_the_profiles_are_in_order(name, monkeypatch, tmp_path):
         ("eval_sets/digits/search", {"kind": "faiss"}, "search: 'factory' is a required property"),
         ("eval_sets/digits/search", {"kind": "fast"}, "search.kind: 'fast' is not one of"),
         ("methods", ["sfsc", "mine"], "methods: 'mine' is not built in"),
-        ("synthetic/views", -1, "synthetic.views: -1 is less than the minimum"),
-        ("profile", "../elsewhere", "profile: '../elsewhere' does not match"),
+        ("synthetic/test_landmarks", 1, "synthetic.test_landmarks: 1 is less than the minimum"),
+        (
+            "synthetic/train_view",
+            1,
+            "synthetic.train_view: unknown key; did you mean 'train_views'",
+        ),
+        ("profile", "../elsewhere", "profile: '../elsewhere' is no name"),
+        ("profile", "mini\n", "is no name"),
+        ("profile", 2024, "profile: 2024 is not text; put it in quotes"),
+        ("title", True, "title: True is not text; put it in quotes"),
+        ("methods", ["sfsc", None], "methods[1]: is empty; it needs text"),
+        ("training/learning_rate", float("nan"), "training.learning_rate: nan is not a finite"),
+        ("training/clip_norm", float("inf"), "training.clip_norm: inf is not a finite number"),
+        ("widths", [float("nan"), 1.0], "widths[0]: nan is not a finite number"),
+        ("training/epochs", 1.5, "training.epochs: 1.5 is not a whole number"),
+        ("seeds", [True], "seeds[0]: True is not a whole number"),
+        ("seeds", [2**64], "seeds[0]: 18446744073709551616 is greater than the maximum"),
+        ("model/stem_stride", "wide", "model.stem_stride: 'wide' is not a whole number"),
+        ("model/args", {"layers": [date(2024, 1, 1)]}, "model.args.layers[0]: 2024-01-01 is noth"),
+        ("eval_sets/digits/path", "data", "eval_sets.digits.path: does not belong to this kind"),
+        ("eval_sets/digits/name", "x", "eval_sets.digits.name: does not belong to this kind"),
+        ("eval_sets/digits/kind", "digit", "eval_sets.digits.kind: 'digit' is not one of"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(path, value, message):
@@ -62,6 +85,59 @@ def test_a_mistake_is_one_line_that_names_the_key(path, value, message):
     assert len(lines) == 1
     assert lines[0].startswith("my.yaml: ")
     assert message in lines[0]
+
+
+def test_names_that_are_no_text_are_refused():
+    wrong = changed("train_sets/digits", None)
+    wrong["train_sets"][2024] = {"kind": "digits", "image_size": 8}
+    with pytest.raises(InputError, match="train_sets: 2024 is not text; put it in quotes"):
+        config.check(wrong, "my.yaml")
+
+
+def test_numbers_that_arrive_as_text_or_as_whole_floats_are_numbers():
+    """YAML 1.1 takes 1e-3 for text, and so does snakemake --config for what is in lists."""
+    given = changed("training", {"epochs": 8.0, "batch_size": "32", "learning_rate": "1e-3"})
+    given |= {"seeds": ["5"], "widths": ["0.5", "1"], "gpu": "false"}
+    checked = config.check(given, "config")
+    assert checked["training"] == {"epochs": 8, "batch_size": 32, "learning_rate": 0.001}
+    assert type(checked["training"]["epochs"]) is int
+    assert (checked["seeds"], checked["widths"], checked["gpu"]) == ([5], [0.5, 1.0], False)
+
+
+def test_the_schema_knows_the_options_of_the_synthetic_landmarks():
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    known = schema["properties"]["synthetic"]["properties"]
+    assert set(known) == {"path", *(field.name for field in fields(SyntheticOptions))}
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a: 1\nb: 2\na: 3\n", (3, 1)),
+        ("train:\n  x: {b: 1, 'b': 2}\n", (2, 2)),
+        ("- a: 1\n  c: 1\n  a: 2\n", (3, 1)),
+    ],
+)
+def test_a_repeated_key_is_refused_at_every_level(tmp_path, text, lines):
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    message = rf"p\.yaml: line {lines[0]}: the key '.' is already in line {lines[1]}"
+    with pytest.raises(InputError, match=message):
+        config.read(path)
+
+
+def test_a_profile_in_another_encoding_or_a_folder_is_one_line(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_bytes(b"profile: p\ntitle: M\xfcnster\n")
+    with pytest.raises(InputError, match=r"p\.yaml: line 2 is not UTF-8 text"):
+        config.read(path)
+    with pytest.raises(InputError, match="is a folder; name the file itself"):
+        config.read(tmp_path)
+    path.write_text("a: 2024-13-45")
+    with pytest.raises(InputError, match="not valid YAML"):
+        config.read(path)
+    path.write_text("\ufeff" + yaml.safe_dump(MINI), encoding="utf-8")
+    assert config.read(path) == MINI
 
 
 def test_several_mistakes_are_a_line_each():
@@ -77,7 +153,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=r"c\.yaml: "):
         config.read(path)
-    with pytest.raises(InputError, match="no such configuration file"):
+    with pytest.raises(InputError, match="no such file"):
         config.read(tmp_path / "absent.yaml")
 
 

@@ -21,6 +21,7 @@ _SIDE = 32
 class Archive:
     """What an official archive holds, as https://www.cs.toronto.edu/~kriz/cifar.html says."""
 
+    file: str
     md5: str
     train: tuple[str, ...]
     test: tuple[str, ...]
@@ -31,15 +32,22 @@ class Archive:
 
 
 CIFAR10 = Archive(
+    "cifar-10-binary.tar.gz",
     CIFAR10_MD5,
     tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
     ("test_batch.bin",),
     "batches.meta.txt",
 )
-"""cifar-10-binary.tar.gz."""
 
-CIFAR100 = Archive(CIFAR100_MD5, ("train.bin",), ("test.bin",), "fine_label_names.txt", 2)
-"""cifar-100-binary.tar.gz, with its fine labels."""
+CIFAR100 = Archive(
+    "cifar-100-binary.tar.gz",
+    CIFAR100_MD5,
+    ("train.bin",),
+    ("test.bin",),
+    "fine_label_names.txt",
+    2,
+)
+"""With its fine labels."""
 
 
 def train_set(path: Path, archive: Archive) -> TrainSet:
@@ -60,7 +68,7 @@ def retrieval_set(path: Path, archive: Archive) -> RetrievalSet:
 def _read(
     path: Path, archive: Archive, split: Literal["train", "test"]
 ) -> tuple[ArrayImages, NDArray[np.int64], list[str]]:
-    _check_sum(path, archive.md5)
+    _check_sum(path, archive)
     batches = archive.train if split == "train" else archive.test
     members = _members(path, {*batches, archive.names})
     classes = members[archive.names].decode().split()
@@ -79,14 +87,19 @@ def _read(
     return ArrayImages(ids, pixels), labels, classes
 
 
-def _check_sum(path: Path, md5: str) -> None:
+def _check_sum(path: Path, archive: Archive) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the archive {archive.file} itself")
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "md5").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    if found != md5:
-        raise InputError(f"{path}: has the MD5 {found}, not {md5}; download it again")
+    if found != archive.md5:
+        raise InputError(
+            f"{path}: has the MD5 {found}; {archive.file}, the official binary version, has"
+            f" {archive.md5}: download that one"
+        )
 
 
 def _members(path: Path, names: set[str]) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sfsc.data.labels import csv_row, read_csv, refuse_repeats
+from sfsc.data.labels import read_csv, refuse_repeats
 from sfsc.data.sets import FileImages, GroundTruth, Relevance, RetrievalSet, TrainSet
 from sfsc.files import InputError
 
@@ -41,23 +41,19 @@ def train_set(root: Path) -> TrainSet:
     """
     path = root / "train_clean.csv"
     table = read_csv(path, ["landmark_id", "images"])
-    landmarks = table["landmark_id"]
-    for position, landmark in enumerate(landmarks):
+    landmarks, rows = table["landmark_id"], table.rows
+    for row, landmark in zip(rows, landmarks, strict=True):
         if not (landmark.isascii() and landmark.isdecimal()):
-            raise InputError(
-                f"{path}: row {csv_row(position)}: landmark_id {landmark!r} is not a whole number"
-            )
-    refuse_repeats(path, landmarks, _rows(landmarks))
+            raise InputError(f"{path}: row {row}: landmark_id {landmark!r} is not a whole number")
+    refuse_repeats(path, landmarks, rows)
 
     images = [field.split() for field in table["images"]]
-    for position, of_landmark in enumerate(images):
+    for row, landmark, of_landmark in zip(rows, landmarks, images, strict=True):
         if not of_landmark:
-            raise InputError(
-                f"{path}: row {csv_row(position)}: landmark {landmarks[position]} has no images"
-            )
+            raise InputError(f"{path}: row {row}: landmark {landmark} has no images")
     counts = np.array([len(of_landmark) for of_landmark in images], np.int64)
     ids = [image for of_landmark in images for image in of_landmark]
-    _check_image_ids(path, ids, np.repeat(_rows(landmarks), counts).tolist())
+    _check_image_ids(path, ids, np.repeat(rows, counts).tolist())
 
     classes = sorted(landmarks, key=int)
     label = {landmark: index for index, landmark in enumerate(classes)}
@@ -72,18 +68,18 @@ def retrieval_set(root: Path) -> RetrievalSet:
     ids, a scored query that test.csv lacks, and whatever `ground_truth` refuses.
     """
     solution = root / "retrieval_solution_v2.1.csv"
-    table = read_csv(solution, ["id", "images", "Usage"])
+    table = read_csv(solution, ["id", "images", "usage"])
     scored = {
         query: position
         for position, query in enumerate(table["id"])
-        if _listed(table["images"][position]) and table["Usage"][position] != "Ignored"
+        if _listed(table["images"][position]) and table["usage"][position].lower() != "ignored"
     }
     tested = _ids(root / "test.csv")
     known = set(tested)
     for query, position in scored.items():
         if query not in known:
             raise InputError(
-                f"{solution}: row {csv_row(position)}: query {query!r} is not in"
+                f"{solution}: row {table.rows[position]}: query {query!r} is not in"
                 f" {root / 'test.csv'}; take both files from the same release"
             )
     query_ids = [query for query in tested if query in scored]
@@ -104,38 +100,38 @@ def ground_truth(
     protocol that its Usage names, and none where it is ignored. Raises InputError for a repeated
     id, a query that the solution lacks, a positive that the gallery lacks, and another Usage.
     """
-    table = read_csv(solution, ["id", "images", "Usage"])
-    refuse_repeats(solution, table["id"], _rows(table["id"]))
+    table = read_csv(solution, ["id", "images", "usage"])
+    refuse_repeats(solution, table["id"], table.rows)
     refuse_repeats("query ids", query_ids, range(1, len(query_ids) + 1))
     refuse_repeats("gallery ids", gallery_ids, range(1, len(gallery_ids) + 1))
     position_of = {query: position for position, query in enumerate(table["id"])}
     gallery_row = {image: row for row, image in enumerate(gallery_ids)}
     private, public = [_NOTHING] * len(query_ids), [_NOTHING] * len(query_ids)
-    protocol_of = {"Private": private, "Public": public}
+    protocols = {"private": private, "public": public}
     for row, query in enumerate(query_ids):
         if query not in position_of:
             raise InputError(
                 f"{solution}: has no row for the query {query!r} (row {row + 1} of the query ids)"
             )
         position = position_of[query]
-        usage = table["Usage"][position]
-        if usage == "Ignored":
+        usage = table["usage"][position]
+        if usage.lower() == "ignored":
             continue
-        if usage not in protocol_of:
+        if usage.lower() not in protocols:
             raise InputError(
-                f"{solution}: row {csv_row(position)}: Usage {usage!r} of {query!r} is none of"
+                f"{solution}: row {table.rows[position]}: Usage {usage!r} of {query!r} is none of"
                 " Public, Private, Ignored"
             )
         positives = []
         for image in _listed(table["images"][position]):
             if image not in gallery_row:
                 raise InputError(
-                    f"{solution}: row {csv_row(position)}: {image!r}, a positive of {query!r},"
+                    f"{solution}: row {table.rows[position]}: {image!r}, a positive of {query!r},"
                     " is not among the gallery ids; evaluate against the whole index"
                 )
             positives.append(gallery_row[image])
-        protocol_of[usage][row] = Relevance(np.unique(np.array(positives, np.int64)), _EMPTY)
-    return GroundTruth("gldv2", query_ids, gallery_ids, {"private": private, "public": public})
+        protocols[usage.lower()][row] = Relevance(np.unique(np.array(positives, np.int64)), _EMPTY)
+    return GroundTruth("gldv2", query_ids, gallery_ids, protocols)
 
 
 def _listed(images: str) -> list[str]:
@@ -143,13 +139,9 @@ def _listed(images: str) -> list[str]:
 
 
 def _ids(path: Path) -> list[str]:
-    ids = read_csv(path, ["id"])["id"]
-    _check_image_ids(path, ids, _rows(ids))
-    return ids
-
-
-def _rows(column: Sequence[str]) -> list[int]:
-    return [csv_row(position) for position in range(len(column))]
+    table = read_csv(path, ["id"])
+    _check_image_ids(path, table["id"], table.rows)
+    return table["id"]
 
 
 def _check_image_ids(path: Path, ids: Sequence[str], rows: Sequence[int]) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from sfsc.config import data_path, expanded, packed_description
 from sfsc.data import cifar, digits, folder, gldv2, packed, revisited
-from sfsc.data.sets import RetrievalSet, TrainSet, some_classes
+from sfsc.data.sets import RetrievalSet, TrainSet, require_scored, some_classes
 
 
 def train_set(entry: Mapping[str, Any], on_bad_image: Literal["stop", "skip"] = "stop") -> TrainSet:
@@ -41,7 +41,16 @@ def _whole_set(entry: Mapping[str, Any], on_bad_image: Literal["stop", "skip"]) 
 
 
 def retrieval_set(entry: Mapping[str, Any]) -> RetrievalSet:
-    """Queries, gallery and ground truth of an entry of the config's `eval_sets`."""
+    """Queries, gallery and ground truth of an entry of the config's `eval_sets`.
+
+    Raises InputError for what its format's module refuses, and where no query has a positive.
+    """
+    found = _whole_retrieval_set(entry)
+    require_scored(found.ground_truth, entry.get("path", entry["kind"]))
+    return found
+
+
+def _whole_retrieval_set(entry: Mapping[str, Any]) -> RetrievalSet:
     match entry["kind"]:
         case "gldv2":
             return gldv2.retrieval_set(data_path(entry))

@@ -1,44 +1,77 @@
 """Ground truth that labels imply, from a labels file or for a set whose images query each other."""
 
-import warnings
-from collections.abc import Sequence
+import csv
+import io
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfsc.data.sets import GroundTruth, Images, LabelRelevance, RetrievalSet
-from sfsc.files import InputError
+from sfsc.files import InputError, read_text
+
+_log = logging.getLogger(__name__)
+
+_COLUMNS = ("id", "label", "role")
 
 
-def read_csv(path: Path, required: Sequence[str]) -> dict[str, list[str]]:
-    """All columns of a CSV file as strings, in which `None` or an empty field stays what it is.
+@dataclass(frozen=True)
+class Table:
+    """A CSV file as text: its columns, by lower-case name, and the line in which each row ends."""
 
-    A field that a short row lacks is empty. Raises InputError for an absent or malformed file and
-    for a missing column.
+    columns: Mapping[str, list[str]]
+    rows: list[int]
+
+    def __getitem__(self, column: str) -> list[str]:
+        return self.columns[column]
+
+
+def read_csv(path: Path, required: Sequence[str]) -> Table:
+    """All columns of a CSV file; names and missing values such as `None` or 01 stay as they are.
+
+    Column names count in any case, spaces around names and fields do not, and blank lines are
+    passed over. A field that a short row lacks is empty. Raises InputError for a file that
+    `sfsc.files.read_text` refuses, a malformed one, a missing or repeated column, and a row that is
+    longer than the header.
     """
-    import pandas as pd
-
+    csv.field_size_limit(sys.maxsize)  # the images of one landmark are one field
+    reader = csv.reader(io.StringIO(read_text(path)), skipinitialspace=True, strict=True)
+    header: list[str] = []
+    fields: list[list[str]] = []
+    rows: list[int] = []
     try:
-        with warnings.catch_warnings():
-            # It warns where it drops the fields of rows that are longer than the header.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except pd.errors.ParserWarning:
-        raise InputError(f"{path}: its rows have more fields than its header") from None
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise InputError(f"{path}: is not a CSV file: {' '.join(str(error).split())}") from None
+        for record in reader:
+            cells = [cell.strip() for cell in record]
+            if not any(cells):
+                continue
+            if not header:
+                header = cells
+                continue
+            if any(cells[len(header) :]):
+                raise InputError(
+                    f"{path}: row {reader.line_num}: has {len(cells)} fields, but the header"
+                    f" {len(header)}; quote fields that hold a comma"
+                )
+            fields.append(cells + [""] * (len(header) - len(cells)))
+            rows.append(reader.line_num)
+    except csv.Error as error:
+        raise InputError(f"{path}: row {reader.line_num}: is not CSV: {error}") from None
+    if not header:
+        raise InputError(f"{path}: is empty; it needs the columns {', '.join(required)}")
+    names = [name.lower() for name in header]
+    for name in names:
+        if name and names.count(name) > 1:
+            raise InputError(f"{path}: has the column {name!r} twice; keep one of them")
     for column in required:
-        if column not in table:
-            raise InputError(f"{path}: has no column {column!r}, only {table.columns.tolist()}")
-    return {column: table[column].tolist() for column in table.columns}
-
-
-def csv_row(position: int) -> int:
-    """The number of a table's row as InputErrors give it: the header is row 1."""
-    return position + 2
+        if column not in names:
+            raise InputError(f"{path}: has no column {column!r}, only {header}")
+    return Table(
+        {name: [cells[place] for cells in fields] for place, name in enumerate(names)}, rows
+    )
 
 
 def refuse_repeats(source: Path | str, ids: Sequence[str], rows: Sequence[int]) -> None:
@@ -65,37 +98,40 @@ def ground_truth(path: Path) -> GroundTruth:
     """The ground truth of a labels file; rows keep the file's order.
 
     The CSV has the columns `id,label`, and every row queries the others (leave one out); or
-    `id,label,role` with role `query` or `gallery`. Labels are arbitrary strings. Raises InputError
-    for a missing column, an empty or repeated id (within its role), an empty label, another role,
-    and a role without rows.
+    `id,label,role` with role `query` or `gallery`. Labels are arbitrary strings. Other columns are
+    passed over, which the log says. Raises InputError for a missing column, an empty or repeated id
+    (within its role), an empty label, another role, and a role without rows.
     """
     table = read_csv(path, ["id", "label"])
-    ids = table["id"]
+    ids, rows = table["id"], table.rows
+    others = [name for name in table.columns if name not in _COLUMNS]
+    if others:
+        _log.warning("%s: reads %s; not %s", path, ", ".join(_COLUMNS), ", ".join(others))
     if not ids:
         raise InputError(f"{path}: has no rows; it needs one row an image")
     for column in ("id", "label"):
         if "" in table[column]:
-            row = csv_row(table[column].index(""))
+            row = rows[table[column].index("")]
             raise InputError(f"{path}: row {row}: the {column} is empty; each row needs one")
     labels = np.unique(np.array(table["label"], dtype=np.str_), return_inverse=True)[1]
-    if "role" not in table:
-        refuse_repeats(path, ids, [csv_row(position) for position in range(len(ids))])
+    if "role" not in table.columns:
+        refuse_repeats(path, ids, rows)
         relevance = LabelRelevance(labels, labels, leave_one_out=True)
         return GroundTruth("labelled", ids, ids, {"all": relevance})
 
     positions: dict[str, list[int]] = {"query": [], "gallery": []}
     for position, role in enumerate(table["role"]):
-        if role not in positions:
+        if role.lower() not in positions:
             raise InputError(
-                f"{path}: row {csv_row(position)}: role {role!r} is neither query nor gallery"
+                f"{path}: row {rows[position]}: role {role!r} is neither query nor gallery"
             )
-        positions[role].append(position)
+        positions[role.lower()].append(position)
     ids_of: dict[str, list[str]] = {}
     for role, chosen in positions.items():
         if not chosen:
             raise InputError(f"{path}: no row has the role {role}; both roles need rows")
         ids_of[role] = [ids[position] for position in chosen]
-        refuse_repeats(path, ids_of[role], [csv_row(position) for position in chosen])
+        refuse_repeats(path, ids_of[role], [rows[position] for position in chosen])
     relevance = LabelRelevance(
         labels[positions["query"]], labels[positions["gallery"]], leave_one_out=False
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sfsc.data.labels import refuse_repeats
 from sfsc.data.sets import Box, FileImages, GroundTruth, Relevance, RetrievalSet
-from sfsc.files import InputError
+from sfsc.files import InputError, read_text
 
 _DISTRACTOR = "revisitop1m/"
 """Before the ids of distractors, so that none is that of an image of the set."""
@@ -115,6 +115,18 @@ class _Unpickler(pickle._Unpickler):
         return _ALLOWED[module, name]
 
 
+def is_pickle(path: Path) -> bool:
+    """Whether a file starts as a pickled dict does, whatever its name; False where it is absent.
+
+    Protocol 2 and later say so first; 0 and 1 start with an opening bracket or a dict.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(1) in (b"\x80", b"(", b"}")
+    except OSError:
+        return False
+
+
 def load_gnd(path: Path) -> Gnd:
     """Read and check a `gnd_<name>.pkl`, written by Python 2 or 3.
 
@@ -174,15 +186,14 @@ def retrieval_set(root: Path, name: str, distractors: Path | None = None) -> Ret
 
 
 def _listed(path: Path) -> list[str]:
-    try:
-        names = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    for line, name in enumerate(names, 1):
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    names = [(number, name) for number, name in enumerate(lines, 1) if name]
+    for number, name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise InputError(f"{path}: line {line}: {name} leads out of the folder")
-    refuse_repeats(path, names, range(1, len(names) + 1))
-    return names
+            raise InputError(f"{path}: line {number}: {name} leads out of the folder")
+    listed = [name for _, name in names]
+    refuse_repeats(path, listed, [number for number, _ in names])
+    return listed
 
 
 def _relevance(gnd: Gnd) -> GroundTruth:

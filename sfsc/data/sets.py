@@ -72,6 +72,10 @@ class FileImages:
             height, width, _ = pixels.shape
             if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
                 raise InputError(f"{where} lies outside the image of {width}x{height} pixels")
+            if not 0 < (x2 - x1) * (y2 - y1) <= _LARGEST:
+                raise InputError(
+                    f"{where} is {x2 - x1}x{y2 - y1} pixels; check its bbx in the ground truth"
+                )
             if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
                 _log.warning(
                     "%s reaches beyond the image of %dx%d pixels; the rest is black",
@@ -160,6 +164,17 @@ class GroundTruth:
     query_ids: Sequence[str]
     gallery_ids: Sequence[str]
     relevance: Mapping[str, Sequence[Relevance]]
+
+
+def require_scored(truth: GroundTruth, source: Path | str) -> None:
+    """Raise InputError, naming `source`, where no query has a positive under any protocol."""
+    for relevance in truth.relevance.values():
+        if any(relevance[row].positives.size for row in range(len(relevance))):
+            return
+    raise InputError(
+        f"{source}: none of its {len(truth.query_ids)} queries has a positive in the gallery, so"
+        " nothing can be scored; check the labels, or add images"
+    )
 
 
 class LabelRelevance(Sequence[Relevance]):

@@ -40,7 +40,7 @@ class Item:
     """As `name`, of a file that holds the MD5; it lies on the same site."""
 
     columns: tuple[str, ...] = ()
-    """Of a CSV file, those that it must have."""
+    """Of a CSV file, those that it must have, in lower case."""
 
     @property
     def md5_url(self) -> str:
@@ -72,7 +72,7 @@ def items(name: str, role: Literal["train", "eval"], archives: Mapping[str, int]
     return [
         _table("metadata/index.csv", "id"),
         _table("metadata/test.csv", "id"),
-        _table("ground_truth/retrieval_solution_v2.1.csv", "id", "images", "Usage"),
+        _table("ground_truth/retrieval_solution_v2.1.csv", "id", "images", "usage"),
         *_landmarks("index", counts["index"]),
         *_landmarks("test", counts["test"]),
     ]

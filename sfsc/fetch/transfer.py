@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -22,6 +23,11 @@ _FINAL_ERRORS = (
     pycurl.E_URL_MALFORMAT,
     pycurl.E_FILE_COULDNT_READ_FILE,
 )
+_UNTRUSTED = (pycurl.E_SSL_CACERT, pycurl.E_SSL_CACERT_BADFILE)
+
+_AUTHORITIES = ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR")
+"""Variables that name the certificates to trust, each a file or a folder; the first of them counts,
+but of a file and a folder both, as with OpenSSL."""
 
 
 def download(
@@ -84,7 +90,8 @@ def _attempt(url: str, part: Path, most_bytes: int, checked: bool) -> None:
                 whole.append(int(value.rpartition("/")[2]))
 
         curl.setopt(pycurl.URL, url)
-        curl.setopt(pycurl.CAINFO, certifi.where())
+        for option, place in _authorities():
+            curl.setopt(option, place)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS | pycurl.PROTO_FILE)
         curl.setopt(pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.FOLLOWLOCATION, True)
@@ -123,6 +130,17 @@ def _attempt(url: str, part: Path, most_bytes: int, checked: bool) -> None:
         )  # fmt: skip
 
 
+def _authorities() -> list[tuple[int, str]]:
+    """curl's options for the certificates that vouch for servers: the user's, else certifi's."""
+    chosen: dict[int, str] = {}
+    for name in _AUTHORITIES:
+        if place := os.environ.get(name):
+            if not Path(place).exists():
+                raise InputError(f"{place}: no such file or folder; correct the variable {name}")
+            chosen.setdefault(pycurl.CAPATH if Path(place).is_dir() else pycurl.CAINFO, place)
+    return list((chosen or {pycurl.CAINFO: certifi.where()}).items())
+
+
 def _failure(part: Path, code: int, reason: str, status: int, most_bytes: int) -> _FailedError:
     if code == pycurl.E_ABORTED_BY_CALLBACK:
         return _FailedError(
@@ -137,6 +155,10 @@ def _failure(part: Path, code: int, reason: str, status: int, most_bytes: int) -
             f"the server answers {status}", not passing,
             "try again later" if passing else "check the address, or set fetch.mirror to a copy",
         )  # fmt: skip
+    if code in _UNTRUSTED:
+        return _FailedError(
+            reason, True, "name the certificates to trust in the environment: SSL_CERT_FILE"
+        )
     if code in _FINAL_ERRORS:
         return _FailedError(reason, True, "check the address, or fetch.mirror")
     return _FailedError(reason, False)

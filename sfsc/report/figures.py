@@ -40,10 +40,10 @@ _PRICES = {
 def write_figures(results: Path, methods: Sequence[str], train_set_of: Mapping[str, str]) -> None:
     """Write figures/<name>.{png,pdf} below `results`, the same bytes for the same results.
 
-    `pairs-<dataset>`, `cost-accuracy` and `latency-accuracy` always; `training-conflict` and
-    `training-uncertainty` where a method's log holds their quantities. `train_set_of` names the
-    training set of each evaluated dataset. Raises InputError for a missing or malformed input file,
-    or a dataset without a training set.
+    `pairs-<dataset>` always; `cost-accuracy` and `latency-accuracy` where a cost is known;
+    `training-conflict` and `training-uncertainty` where a method's log holds their quantities.
+    `train_set_of` names the training set of each evaluated dataset. Raises InputError for a missing
+    or malformed input file, or a dataset without a training set.
     """
     metrics = primary(read_metrics(results), methods)
     if metrics.empty:
@@ -58,8 +58,10 @@ def write_figures(results: Path, methods: Sequence[str], train_set_of: Mapping[s
             _save(results / "figures" / f"pairs-{dataset}", _pairs(str(dataset), part))
         costs = _costs(results, metrics, train_set_of)
         for name, (column, label) in _PRICES.items():
-            figure = _cost_accuracy(metrics, costs[column].dropna(), label, methods)
-            _save(results / "figures" / name, figure)
+            prices = costs[column].dropna()
+            if not prices.empty:
+                figure = _cost_accuracy(metrics, prices, label, methods)
+                _save(results / "figures" / name, figure)
         if (logs["quantity"] == "conflict_share").any():
             _save(results / "figures" / "training-conflict", _conflict(logs, methods))
         uncertainty = logs[

@@ -26,6 +26,7 @@ _COMPATIBILITY_KEY = ("dataset", "protocol", "metric", "method", "seed", "measur
 _COST_KEY = ("train_set", "method", "seed", "model")
 _COST_NUMBERS = ("parameters", "multiply_adds", "file_bytes", "train_seconds")
 _LATENCY_NUMBERS = ("single_ms", "batch_ms")
+_WHOLE_NUMBERS = ("seed", "width", "parameters", "multiply_adds")
 _LOG_COLUMNS = ("step", "model", "quantity", "value")
 
 
@@ -134,7 +135,11 @@ def spread(seeds: "pd.Series[int]") -> str:
 
 def _read(path: Path, key: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path)
+        # Names are text, whatever they look like; numbers alone can be missing.
+        names = [column for column in key if column not in _WHOLE_NUMBERS]
+        types = dict.fromkeys(names, str)
+        missing = {column: [""] for column in numbers}
+        frame = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the evaluation first") from None
     except (ValueError, OSError) as error:

@@ -133,7 +133,7 @@ def _setting(metrics: pd.DataFrame, train_set_of: Mapping[str, str]) -> str:
     return "\n\n".join(
         [
             "## What was compared",
-            pd.DataFrame(rows).to_markdown(index=False),
+            pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True),
             f"Each method makes a family of models: {', '.join(f'`{model}`' for model in models)}, "
             "named by width in percent of the full network's channels.",
             "\n".join(methods),

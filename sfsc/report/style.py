@@ -39,6 +39,7 @@ RC: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.6,
     "lines.markersize": 5,
+    "text.parse_math": False,  # names may hold dollar signs
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
 }

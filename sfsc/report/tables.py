@@ -208,6 +208,8 @@ def compatibility(results: Path, shown: Shown) -> list[Table]:
     rows = _of_methods(read_compatibility(results), shown.methods, results)
     measures = ["cross_mean", "cross_others", "worst_pair", "C"]
     rows = rows[(rows["protocol"] != _LEFT_OUT) & rows["measure"].isin(measures)]
+    if not (rows["measure"] == "cross_mean").any():
+        return [Table("compatibility", "No family has models of several widths.", _NOTHING, [])]
     rows = rows.assign(column=rows["measure"].map(_MEASURES))
     floors = rows.assign(value=rows["floor"], column="floor of " + rows["column"])
     gains = _update_gains(_of_methods(read_metrics(results), shown.methods, results))
@@ -354,7 +356,8 @@ def cost(results: Path, shown: Shown) -> list[Table]:
     rows = read_cost_and_latency(results)
     rows = rows[rows["method"].isin(methods)].dropna(subset=["parameters", "multiply_adds"])
     if rows.empty:
-        raise InputError(f"{results / 'cost.csv'}: no row of {', '.join(methods)}; check methods")
+        none = Table("cost", "No method has sub-models whose cost is known.", _NOTHING, [])
+        return [none, _training_time(rows, methods)]
     order = {method: place for place, method in enumerate(methods)}
     rows = rows.assign(method=rows["method"].map(order)).sort_values("method", kind="stable")
     times = rows.dropna(subset="train_seconds").drop_duplicates(["train_set", "method", "seed"])
@@ -526,8 +529,15 @@ def _markdown(table: Table) -> str:
         if block.title:
             parts.append(f"**{block.title}**")
         align = ["left"] * block.labels + ["right"] * (block.cells.shape[1] - block.labels)
-        parts.append(block.cells.to_markdown(index=False, disable_numparse=True, colalign=align))
+        cells = block.cells.copy()
+        cells.iloc[:, : block.labels] = cells.iloc[:, : block.labels].map(_plain)
+        parts.append(cells.to_markdown(index=False, disable_numparse=True, colalign=align))
     return "\n\n".join(parts) + "\n"
+
+
+def _plain(name: str) -> str:
+    """A name in a cell of Markdown, where none of its signs is markup."""
+    return re.sub(r"[\\|*$<`]", r"\\\g<0>", name)
 
 
 def _latex(table: Table) -> str:

@@ -1,8 +1,9 @@
 """Approximate and compressed search by faiss, to measure what it costs in accuracy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import faiss
 import numpy as np
@@ -29,6 +30,14 @@ class FaissIndex:
     """As of faiss.ParameterSpace, such as "nprobe=16"."""
 
 
+def index_of(entry: Mapping[str, Any]) -> FaissIndex | None:
+    """The index that an entry of the config's `eval_sets` is searched by; None: exactly."""
+    search = entry.get("search", {"kind": "exact"})
+    if search["kind"] == "exact":
+        return None
+    return FaissIndex(search["factory"], search.get("parameters", ""))
+
+
 def places_by_index(
     queries: NDArray[np.float32],
     gallery: Embeddings,
@@ -44,7 +53,8 @@ def places_by_index(
     k = min(k, gallery.shape[0])
     faiss.omp_set_num_threads(torch.get_num_threads())
     each = iter(tracked)
-    with _refusals(kind, gallery):
+    count, dimension = gallery.shape
+    with _refusals(kind, f"a gallery of {count} x {dimension}"):
         index = _build(kind, gallery)
         rows = max(1, _LIST_ENTRIES // k)
         for start in progress(range(0, len(queries), rows), "queries", "block"):
@@ -52,29 +62,42 @@ def places_by_index(
             yield from places_in_lists(lists, each)
 
 
+def check(kind: FaissIndex, dimension: int) -> None:
+    """Raise InputError for an index that faiss does not know, or not for that dimension."""
+    with _refusals(kind, f"dimension {dimension}"):
+        _set_parameters(kind, _empty(kind, dimension))
+
+
 def _build(kind: FaissIndex, gallery: Embeddings) -> faiss.Index:
     count, dimension = gallery.shape
-    index = faiss.index_factory(dimension, kind.factory, faiss.METRIC_INNER_PRODUCT)
+    index = _empty(kind, dimension)
     if not index.is_trained:
         step = -(-count // _TRAINING_ROWS)
         sample = [block[-start % step :: step] for start, block in blocks(gallery, _BLOCK_ROWS)]
         index.train(np.concatenate(sample))
     for _, block in blocks(gallery, _BLOCK_ROWS):
         index.add(np.ascontiguousarray(block))
-    if kind.parameters:
-        # faiss's stub knows one of two overloads.
-        faiss.ParameterSpace().set_index_parameters(index, kind.parameters)  # type: ignore[arg-type]
+    _set_parameters(kind, index)
     return index
 
 
+def _empty(kind: FaissIndex, dimension: int) -> faiss.Index:
+    return faiss.index_factory(dimension, kind.factory, faiss.METRIC_INNER_PRODUCT)
+
+
+def _set_parameters(kind: FaissIndex, index: faiss.Index) -> None:
+    if kind.parameters:
+        # faiss's stub knows one of two overloads.
+        faiss.ParameterSpace().set_index_parameters(index, kind.parameters)  # type: ignore[arg-type]
+
+
 @contextmanager
-def _refusals(kind: FaissIndex, gallery: Embeddings) -> Iterator[None]:
+def _refusals(kind: FaissIndex, what: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, AssertionError) as error:
-        count, dimension = gallery.shape
         reason = " ".join(str(error).split())
         raise InputError(
             f"search: faiss refuses factory {kind.factory!r} with parameters {kind.parameters!r}"
-            f" for a gallery of {count} x {dimension}: {reason}"
+            f" for {what}: {reason}"
         ) from None

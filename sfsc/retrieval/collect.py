@@ -33,7 +33,7 @@ def collect(results: Path, eval_sets: Sequence[str], methods: Sequence[str], out
     folders = [
         layout.evaluation(results, eval_set, method) for eval_set in eval_sets for method in methods
     ]
-    metrics = _together(pd.read_csv, [folder / "metrics.csv" for folder in folders])
+    metrics = _together(_read_metrics, [folder / "metrics.csv" for folder in folders])
     per_query = _together(pd.read_parquet, [folder / "per_query.parquet" for folder in folders])
     floors = _together(pd.read_csv, [folder / "floor.csv" for folder in folders])
     measures = compatibility(metrics, floors)
@@ -46,6 +46,11 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write numbers as metrics.csv has them: eight digits, one way to end a line."""
     with replacing(path) as beside:
         frame.to_csv(beside, index=False, float_format="%.8f", lineterminator="\n")
+
+
+def _read_metrics(path: Path) -> pd.DataFrame:
+    names = dict.fromkeys([name for name in _KEY if name != "seed"], str)
+    return pd.read_csv(path, dtype=names, keep_default_na=False)
 
 
 def _together(read: Callable[[Path], pd.DataFrame], paths: Sequence[Path]) -> pd.DataFrame:

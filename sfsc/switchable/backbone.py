@@ -1,5 +1,7 @@
 """What a network is built from: timm's model of that name, without its classifier."""
 
+import difflib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +37,10 @@ class NetworkSpec:
     """Initial weights of the backbone: timm's own, or those of a file."""
 
 
-_TIMM_ERRORS = (RuntimeError, TypeError, OSError, ValueError, AssertionError)
+def takes_any_size(name: str) -> bool:
+    """Whether timm's model of that name embeds images of several sizes: transformers do not."""
+    known = timm.get_pretrained_cfg(name)
+    return known is None or not known.fixed_input_size
 
 
 def backbone(spec: NetworkSpec) -> tuple[Any, str]:
@@ -45,23 +50,27 @@ def backbone(spec: NetworkSpec) -> tuple[Any, str]:
     """
     args = dict(spec.args)
     try:
-        known = timm.get_pretrained_cfg(spec.backbone)
-        if known is not None and known.fixed_input_size:
+        if not takes_any_size(spec.backbone):
             args = {"img_size": spec.image_size} | args
         with torch.random.fork_rng(devices=[], enabled=bool(spec.pretrained)):
             model: Any = timm.create_model(spec.backbone, num_classes=0, **args)
         if spec.pretrained:
             model = _with_weights(model, spec, args)
-    except _TIMM_ERRORS as error:
+    except Exception as error:  # arguments that do not fit raise nearly anything
         if spec.pretrained:
             raise InputError(_no_weights(spec, error)) from None
-        raise InputError(f"model.backbone: {spec.backbone}: {error}") from None
+        raise InputError(_no_model(spec, error)) from None
     if spec.base_channels != RESNET_STAGE and not isinstance(model, ResNet):
         raise InputError(
             f"model.base_channels: {spec.backbone} is not a ResNet; leave it out, and give other"
             " channels by model.args"
         )
-    first: str = model.pretrained_cfg["first_conv"]
+    first = model.pretrained_cfg.get("first_conv")
+    if not isinstance(first, str) or not hasattr(model, "num_features"):
+        raise InputError(
+            f"model.backbone: {spec.backbone}: timm does not say how it begins and ends; choose"
+            " another (docs/backbones.md)"
+        )
     if spec.stem_stride != 4:
         stem = getattr(model, "conv1", None)
         if not isinstance(model, ResNet) or type(stem) is not nn.Conv2d:
@@ -88,6 +97,20 @@ def _with_weights(fresh: nn.Module, spec: NetworkSpec, args: dict[str, Any]) -> 
         if tensor.ndim > 1 and torch.equal(tensor, initial[name]):
             raise ValueError(f"it has no tensor {name}")
     return model
+
+
+def _no_model(spec: NetworkSpec, error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    if not timm.is_model(spec.backbone):
+        near = difflib.get_close_matches(spec.backbone, timm.list_models(), n=1)
+        advice = f"did you mean {near[0]!r}?" if near else "see docs/backbones.md"
+        return f"model.backbone: {spec.backbone}: timm has no such model; {advice}"
+    if spec.args:
+        return (
+            f"model.args: {spec.backbone} does not take {json.dumps(dict(spec.args))} for images of"
+            f" {spec.image_size} pixels: {type(error).__name__}: {reason}"
+        )
+    return f"model.backbone: {spec.backbone}: {reason}"
 
 
 def _no_weights(spec: NetworkSpec, error: Exception) -> str:

@@ -140,6 +140,18 @@ def build(spec: NetworkSpec, widths: Sequence[float], seed: int) -> SwitchableNe
         return SwitchableNetwork(spec, widths)
 
 
+def try_out(spec: NetworkSpec, widths: Sequence[float]) -> None:
+    """Build a network and embed an image with its first sub-model; InputError where that fails.
+
+    Weights that timm would have to fetch are left out.
+    """
+    if spec.pretrained is True:
+        spec = dataclasses.replace(spec, pretrained=False)
+    network = build(spec, widths, seed=0)
+    if len(widths) == 1:  # of several, it has been tried
+        _try(network, spec)
+
+
 def _full_network(spec: NetworkSpec) -> tuple[StaticNetwork, str]:
     """The network at width 1.0, plain, and the name of the convolution that reads the image."""
     model, image_reader = backbone(spec)
@@ -166,7 +178,7 @@ def _try(network: SwitchableNetwork, spec: NetworkSpec) -> None:
     try:
         with torch.no_grad():
             network.eval()(torch.zeros(1, 3, spec.image_size, spec.image_size), 0)
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # whatever a module raises whose parts do not fit
         reason = " ".join(str(error).split())
         raise InputError(
             f"model.backbone: {spec.backbone} does not run at width {network.widths[0]} and"

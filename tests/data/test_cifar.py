@@ -78,6 +78,16 @@ def test_another_checksum_is_refused_with_both_values(tmp_path, content):
         train_set(tmp_path / "absent.tar.gz", CIFAR10)
 
 
+def test_another_version_or_a_folder_is_told_what_to_get(tmp_path, content):
+    python_version = {name.removesuffix(".bin"): data for name, data in content.items()}
+    with pytest.raises(InputError, match=r"cifar-10-binary\.tar\.gz, the official binary version"):
+        train_set(write(tmp_path, python_version)[0], CIFAR10)
+    with pytest.raises(
+        InputError, match=r"is a folder; give the archive cifar-100-binary\.tar\.gz"
+    ):
+        train_set(tmp_path, CIFAR100)
+
+
 def test_of_cifar_100_the_fine_labels_count(tmp_path):
     rng = np.random.default_rng(0)
     records = rng.integers(0, 256, (4, 3074), np.uint8)

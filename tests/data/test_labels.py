@@ -64,15 +64,18 @@ def test_any_labels_agree_with_a_naive_loop(tmp_path_factory, rows):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is not a CSV file"),
+        ("", "is empty"),
+        ("\n , \n", "is empty"),
         ("id,label\n", "has no rows"),
         ("id,class\na,x\n", "no column 'label'"),
         ("id,label\na,x\nb,y\na,z\n", "row 4: 'a' is already in row 2"),
         ("id,label\na,x\nb\n", "row 3: the label is empty"),
         ("id,label\n,x\n", "row 2: the id is empty"),
-        ("id,label\na,x,1\nb,y,2\n", "more fields"),
-        ("id,label\na,x\nb,y,2\n", "is not a CSV file"),
-        ("id,label,role\na,x,query\nb,x,Gallery\n", "row 3: role 'Gallery'"),
+        ("id,label\na,x,1\nb,y,2\n", "row 2: has 3 fields, but the header 2"),
+        ("id,label\na,x\n\nb,y,2\n", "row 4: has 3 fields"),
+        ('id,label\na,"x\n', "is not CSV"),
+        ("id,label,Label\na,x,x\n", "the column 'label' twice"),
+        ("id,label,role\na,x,query\nb,x,index\n", "row 3: role 'index'"),
         ("id,label,role\na,x,query\nb,x,query\n", "no row has the role gallery"),
         ("id,label,role\na,x,query\nb,x,gallery\na,y,query\n", "row 4: 'a' is already in row 2"),
     ],
@@ -90,5 +93,34 @@ def test_files_that_are_no_text_are_named(tmp_path):
     path.write_bytes(np.random.default_rng(0).bytes(500))
     with pytest.raises(InputError, match=r"labels\.csv"):
         ground_truth(path)
-    with pytest.raises(InputError, match="is not a CSV file"):
+    with pytest.raises(InputError, match="is a folder; name the file itself"):
         ground_truth(tmp_path)
+    path.write_text("id,label\na,Zürich\n", encoding="latin1")
+    with pytest.raises(InputError, match=r"labels\.csv: line 2 is not UTF-8"):
+        ground_truth(path)
+
+
+def test_other_programs_ways_of_writing_are_read(tmp_path):
+    expected = ground_truth(
+        write(tmp_path, "id,label,role\na,x,query\nb,1,query\nc,x,gallery\nd,1,gallery\n")
+    )
+    text = (
+        '\ufeff\n"ID", Label ,"Role",""\r\n"a", "x","Query",\r\n\r\nb,1,QUERY\r\n'
+        "c,x, gallery,\r\n,,,\r\nd,1,gallery\r\n\r\n"
+    )
+    truth = ground_truth(write(tmp_path, text))
+    assert (truth.query_ids, truth.gallery_ids) == (["a", "b"], ["c", "d"])
+    assert positives(truth) == positives(expected) == [[0], [1]]
+
+
+def test_what_looks_like_a_number_or_a_missing_value_is_a_name(tmp_path):
+    names = ["01", "1", "NA", "nan", "null", "true", "1e5", "100000", "None", "2024"]
+    text = "id,label\n" + "".join(f"{name},{name}\n" for name in names)
+    truth = ground_truth(write(tmp_path, text))
+    assert truth.query_ids == names
+    assert positives(truth) == [[] for _ in names]
+
+
+def test_a_column_that_is_passed_over_is_named(tmp_path, caplog):
+    ground_truth(write(tmp_path, "id,label,rolle\na,x,query\nb,x,gallery\n"))
+    assert "not rolle" in caplog.text

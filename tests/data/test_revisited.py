@@ -95,7 +95,9 @@ def test_distractors_join_the_gallery_and_nothing_else_changes(tmp_path):
         (million / "revisitop1m.txt").write_text(text)
         with pytest.raises(InputError, match=message):
             retrieval_set(tmp_path, "tiny", million)
-    with pytest.raises(InputError, match="cannot be read"):
+    (million / "revisitop1m.txt").write_bytes(b"00/a.jpg\r\n\r\n01/b.jpg \n\n")
+    assert list(retrieval_set(tmp_path, "tiny", million).gallery.ids) == ids
+    with pytest.raises(InputError, match=r"revisitop1m\.txt: no such file"):
         retrieval_set(tmp_path, "tiny", tmp_path)
 
 

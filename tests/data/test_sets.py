@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sfsc.data import sets
-from sfsc.data.sets import FileImages
+from sfsc.data.sets import FileImages, GroundTruth, Relevance, require_scored
 from sfsc.files import InputError
 
 
@@ -87,3 +87,30 @@ def test_what_is_no_image_is_named(tmp_path, content):
     with pytest.raises(InputError, match=r"a\.jpg: cannot be decoded") as caught:
         read(tmp_path / "a.jpg")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ((0, 0, 1e9, 1e9), "is 1000000000x1000000000 pixels; check its bbx"),
+        ((-1e300, 0, 5, 5), "pixels; check its bbx"),
+        ((2.1, 2, 2.4, 5), "is 0x3 pixels"),
+        ((50, 0, 60, 5), "lies outside the image of 9x7 pixels"),
+    ],
+)
+def test_a_box_far_outside_or_empty_is_refused(tmp_path, box, message):
+    picture(9, 7, "RGB", 0).save(tmp_path / "a.png")
+    images = FileImages(["q"], [tmp_path / "a.png"], [box])
+    with pytest.raises(InputError, match=message):
+        images.read(0)
+
+
+def test_a_set_that_nothing_can_be_scored_on_is_refused():
+    def truth(*positives):
+        empty = np.empty(0, np.int64)
+        relevance = [Relevance(np.array(rows, np.int64), empty) for rows in positives]
+        return GroundTruth("labelled", ["q"] * len(relevance), ["g"], {"all": relevance})
+
+    require_scored(truth([], [0]), "here")
+    with pytest.raises(InputError, match="here: none of its 2 queries has a positive"):
+        require_scored(truth([], []), "here")

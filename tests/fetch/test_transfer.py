@@ -3,7 +3,9 @@
 import hashlib
 import random
 import resource
+import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -129,3 +131,65 @@ def test_a_folder_of_this_machine_is_a_source(tmp_path):
     (tmp_path / "a.bin").write_bytes(CONTENT)
     download((tmp_path / "a.bin").as_uri(), tmp_path / "got", MOST)
     assert (tmp_path / "got").read_bytes() == CONTENT
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """A certificate for localhost, its key, and a folder that holds it by OpenSSL's name."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl")
+    folder = tmp_path_factory.mktemp("authority")
+    made = "req -x509 -newkey rsa:2048 -nodes -keyout k.pem -out c.pem -days 2 -subj /CN=localhost"
+    alternative = "subjectAltName=DNS:localhost"
+    subprocess.run(
+        [openssl, *made.split(), "-addext", alternative],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    name = subprocess.run(
+        [openssl, "x509", "-noout", "-hash", "-in", "c.pem"],
+        cwd=folder, check=True, text=True, capture_output=True,
+    ).stdout.strip()  # fmt: skip
+    (folder / "trusted").mkdir()
+    shutil.copy(folder / "c.pem", folder / "trusted" / f"{name}.0")
+    return folder
+
+
+@pytest.fixture
+def private_file(site, file, authority, monkeypatch):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    return site.encrypted(authority / "c.pem", authority / "k.pem") + "/a.bin"
+
+
+@pytest.mark.parametrize(
+    ("variable", "place"),
+    [
+        ("SSL_CERT_FILE", "c.pem"),
+        ("CURL_CA_BUNDLE", "c.pem"),
+        ("REQUESTS_CA_BUNDLE", "c.pem"),
+        ("REQUESTS_CA_BUNDLE", "trusted"),
+        ("SSL_CERT_DIR", "trusted"),
+    ],
+)
+def test_private_certificates_by_the_usual_variables(
+    private_file, authority, tmp_path, monkeypatch, variable, place
+):
+    monkeypatch.setenv(variable, str(authority / place))
+    download(private_file, tmp_path / "got", MOST, pause=0.01)
+    assert (tmp_path / "got").read_bytes() == CONTENT
+
+
+def test_a_certificate_that_nobody_vouches_for_is_one_line_at_once(
+    private_file, authority, tmp_path, monkeypatch
+):
+    with pytest.raises(InputError, match="certificates to trust in the environment: SSL_CERT_FILE"):
+        download(private_file, tmp_path / "got", MOST, pause=100)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "k.pem"))  # no certificate
+    with pytest.raises(InputError, match="SSL_CERT_FILE"):
+        download(private_file, tmp_path / "got", MOST, pause=100)
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such.pem")
+    with pytest.raises(InputError, match=r"/no/such\.pem: .* correct the variable SSL_CERT_FILE"):
+        download(private_file, tmp_path / "got", MOST, pause=100)

@@ -52,6 +52,16 @@ def test_one_seed_without_logs(make_results):
     assert names == {"cost-accuracy", "latency-accuracy", "pairs-digits"}
 
 
+def test_one_width_and_chance_alone(make_results):
+    results = make_results(["sfsc"], [0], ["digits"], ["w100"])
+    write_figures(results, METHODS, TRAIN_SET_OF)
+    names = {path.stem for path in (results / "figures").iterdir()}
+    assert {"cost-accuracy", "latency-accuracy", "pairs-digits"} <= names
+    results = make_results(["chance"], [0], ["digits"])
+    write_figures(results, METHODS, TRAIN_SET_OF)
+    assert {path.stem for path in (results / "figures").iterdir()} == {"pairs-digits"}
+
+
 def test_refusals(make_results):
     results = make_results(["bct"], [0])
     with pytest.raises(InputError, match="digits has no training set"):

@@ -1,7 +1,8 @@
 import re
 
+import pandas as pd
 import pytest
-from made_up_results import METHODS, TRAIN_SET_OF
+from made_up_results import METHODS, MODELS, TRAIN_SET_OF
 
 from sfsc.files import InputError
 from sfsc.report.figures import write_figures
@@ -57,3 +58,35 @@ def test_refusals(make_results):
     (results / "provenance.json").write_text('{"commit": "0123"}')
     with pytest.raises(InputError, match=r"provenance\.json: not a provenance record"):
         write_page(results, "A title", METHODS, TRAIN_SET_OF)
+
+
+def test_names_that_look_like_numbers_or_missing_values_are_names(make_results):
+    """A data set 2024, trained on 01, and a method null: text wherever they are read back."""
+    methods = ["null", "sfsc"]
+    results = make_results(methods, [0], ["digits"])
+    for name in ("metrics", "compatibility", "cost", "latency"):
+        path = results / f"{name}.csv"
+        train_set = name in ("cost", "latency")
+        path.write_text(path.read_text().replace("\ndigits,", "\n01," if train_set else "\n2024,"))
+    path = results / "per_query.parquet"
+    pd.read_parquet(path).assign(dataset="2024").to_parquet(path)
+    write_tables(results, results / "tables", methods, ["main", "pairs", "compatibility", "cost"])
+    write_figures(results, methods, {"2024": "01"})
+    write_page(results, "A title", methods, {"2024": "01"})
+    text = (results / "README.md").read_text()
+    assert re.search(r"\| 2024 +\| 01 +\|", text)
+    assert re.search(r"\| 01 +\| w025", text)
+    assert "- `null`\n" in text
+    assert (results / "figures/pairs-2024.png").exists()
+    assert (results / "figures/cost-accuracy.png").exists()
+
+
+def test_the_page_of_one_width_and_of_chance_alone(make_results):
+    for methods, models in ((["sfsc"], ["w100"]), (["chance"], MODELS)):
+        results = make_results(methods, [0], ["digits"], models)
+        names = ["main", "pairs", "compatibility", "ablation", "cost"]
+        write_tables(results, results / "tables", methods, names)
+        write_figures(results, methods, TRAIN_SET_OF)
+        write_page(results, "A title", methods, TRAIN_SET_OF)
+        text = (results / "README.md").read_text()
+        assert all((results / link).is_file() for link in _links(text))

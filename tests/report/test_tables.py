@@ -256,11 +256,43 @@ def test_names_are_escaped_in_latex(make_results):
     assert r"my\_50\%\&co" in (results / "tables/main.tex").read_text()
 
 
+def test_names_are_no_markup_in_markdown(make_results):
+    results = make_results(["sfsc"], [0], ["digits"])
+    for name in ["metrics.csv", "compatibility.csv"]:
+        path = results / name
+        path.write_text(path.read_text().replace("\ndigits,", "\na|b $x$ *c*,"))
+    path = results / "per_query.parquet"
+    pd.read_parquet(path).assign(dataset="a|b $x$ *c*").to_parquet(path, index=False)
+    write_tables(results, results / "tables", ["sfsc"], ["main"])
+    assert r"| a\|b \$x\$ \*c\* " in (results / "tables/main.md").read_text()
+
+
 def test_refusals(make_results):
     results = make_results(["sfsc"], [0])
     with pytest.raises(InputError, match="no table is called 'mian'; choose from main"):
         write_tables(results, results / "tables", METHODS, ["mian"])
     with pytest.raises(InputError, match="no result of bct"):
         write_tables(results, results / "tables", ["bct"], ["main"])
-    with pytest.raises(InputError, match=r"cost\.csv: no row of bct"):
-        write_tables(results, results / "tables", ["bct"], ["cost"])
+
+
+ALL = ["main", "pairs", "compatibility", "ablation", "cost"]
+
+
+def test_families_of_one_width(make_results):
+    results = make_results(["independent", "sfsc", "sfsc-plain"], [0], ["digits"], ["w100"])
+    write_tables(results, results / "tables", METHODS, ALL)
+    row = _markdown_rows(results / "tables/main.md")[0]
+    assert row["self-test w100"] == row["worst pair"]
+    assert row["mean cross-test"] == "–"
+    assert (
+        "No family has models of several widths"
+        in (results / "tables/compatibility.md").read_text()
+    )
+
+
+def test_chance_alone_has_no_sub_models(make_results):
+    results = make_results(["chance"], [0], ["digits"])
+    write_tables(results, results / "tables", ["chance"], ALL)
+    for name in ("cost", "training_time"):
+        assert (results / "tables" / f"{name}.md").read_text().startswith("No ")
+        assert pd.read_csv(results / "tables" / f"{name}.csv").empty

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +22,9 @@ try:
         started_with = profiles.read(Path(os.environ["SFSC_CONFIG"]))
         config.clear()
         config.update(started_with)
+    # A key that repeats is lost in `config`. Later, somebody may be writing the file.
+    for file in workflow.configfiles if workflow.is_main_process else ():
+        profiles.load(Path(file))
     profiles.check(config, "config")
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -55,8 +59,8 @@ onstart:
 
 
 wildcard_constraints:
-    train_set="|".join(config["train_sets"]),
-    eval_set="|".join(config["eval_sets"]),
+    train_set="|".join(map(re.escape, config["train_sets"])),
+    eval_set="|".join(map(re.escape, config["eval_sets"])),
     method="|".join(map(re.escape, ALL_METHODS)),
     seed=r"\d+",
 
@@ -88,3 +92,9 @@ def source_files(entry):
         if path.is_file() and not profiles.is_fetched(config, path)
     ]
     return at_hand + fetched
+
+
+onstart:
+    # What takes seconds to find out is found before the first job, and not at each one's start.
+    if subprocess.run(["sfsc", "check", "--config", CONFIG], stdout=subprocess.DEVNULL).returncode:
+        raise WorkflowError("the profile is not in order; see above")

@@ -1,0 +1,65 @@
+"""What of a profile is wrong without being a mistake of its text: networks, data sets, searches."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sfsc import config as profiles
+from sfsc.config import Config
+from sfsc.data import kinds
+from sfsc.embed import sizes_of
+from sfsc.fetch.plan import done_marker, needed_by
+from sfsc.files import InputError
+from sfsc.retrieval import approximate
+from sfsc.switchable.backbone import NetworkSpec
+from sfsc.switchable.network import try_out
+
+
+def require_sound(config: Config, source: str) -> None:
+    """Build the networks and read the data sets that are there; trains and writes nothing.
+
+    Raises InputError with a line for each network that cannot be built or does not take its images,
+    each data set that cannot be read or scored, and each search that its index does not know.
+    """
+    mistakes: list[str] = []
+
+    @contextmanager
+    def noted(place: str) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            mistakes.append(f"{source}: {place}: {error}")
+
+    specs: dict[str, NetworkSpec] = {}
+    for name, entry in config["train_sets"].items():
+        chosen = profiles.settings(config, name)
+        specs[name] = NetworkSpec(**chosen["model"], image_size=entry["image_size"])
+        with noted(f"train_sets.{name}"):
+            try_out(specs[name], sorted(config["widths"]))
+        with noted(f"train_sets.{name}"):
+            if _is_there(config, entry) and not _is_packed(entry):
+                kinds.source_set(entry, chosen["training"].get("on_bad_image", "stop"))
+    for name, entry in config["eval_sets"].items():
+        spec = specs[entry["train_set"]]
+        with noted(f"eval_sets.{name}"):
+            sizes_of(entry).check(spec)
+        with noted(f"eval_sets.{name}"):
+            if index := approximate.index_of(entry):
+                approximate.check(index, spec.embedding_dim)
+        with noted(f"eval_sets.{name}"):
+            if _is_there(config, entry):
+                kinds.retrieval_set(entry)
+    if mistakes:
+        raise InputError("\n".join(mistakes))
+
+
+def _is_there(config: Config, entry: Mapping[str, Any]) -> bool:
+    """Whether the data of a set is at hand: what is drawn or fetched may come later."""
+    root = profiles.fetch_root(config) or Path()
+    fetched = all(done_marker(root, item.name).exists() for item in needed_by(config, entry))
+    return fetched and all(path.exists() for path in profiles.data_paths(entry).values())
+
+
+def _is_packed(entry: Mapping[str, Any]) -> bool:
+    return "packed" in entry and (profiles.expanded(entry["packed"]) / "manifest.json").exists()

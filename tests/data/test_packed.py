@@ -130,6 +130,20 @@ def test_errors_are_one_line(tmp_path, monkeypatch):
         packing.pack(make_source(), tmp_path, 16, HOW)
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "plan.json", "broken.csv"])
+def test_the_files_of_another_program_are_left_alone(tmp_path, name):
+    others = [tmp_path / name, tmp_path / "shard-00000.tar", tmp_path / "shard-000000.arrow"]
+    for path in others:
+        path.write_text('{"version": 2}')
+    with pytest.raises(InputError, match=f"{name}: is not of sfsc pack"):
+        packing.pack(make_source(), tmp_path, 8, {})
+    assert sorted(tmp_path.iterdir()) == sorted(others)
+    others.pop(0).unlink()
+    packing.pack(make_source(), tmp_path, 8, {})
+    packing.pack(make_source(count=40), tmp_path, 8, {})
+    assert all(path.read_text() == '{"version": 2}' for path in others)
+
+
 def test_broken_images_are_listed_and_counted(tmp_path, caplog):
     source = make_source(broken=(3, 17))
     with pytest.raises(InputError, match=r"broken\.csv: lists 2 of 50 images"):

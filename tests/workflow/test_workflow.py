@@ -142,9 +142,8 @@ def test_a_question_about_a_run_writes_nothing(tmp_path, question):
     assert not (tmp_path / "results").exists()
 
 
-def test_jobs_keep_the_configuration_of_the_run_that_started_them(finished, tmp_path):
+def test_jobs_keep_the_configuration_of_the_run_that_started_them(tmp_path):
     """What a scheduler starts reads the Snakefile again, when the profile may have changed."""
-    shutil.copytree(finished / "data", tmp_path / "data")
     profile = tmp_path / "mine.yaml"
     shutil.copy(TINY, profile)
     assert snakemake(tmp_path, CHANCE.format(0), config=profile).returncode == 0

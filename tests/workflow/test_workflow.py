@@ -192,6 +192,40 @@ def test_a_bad_configuration_stops_before_anything_runs(tmp_path, change, messag
     assert not (tmp_path / "run" / "results").exists()
 
 
+def test_a_repeated_key_stops_before_anything_runs(tmp_path):
+    config = tmp_path / "bad.yaml"
+    config.write_text(TINY.read_text() + "seeds: [1]\n")
+    run = snakemake(tmp_path / "run", "all", config=config)
+    assert run.returncode != 0
+    assert "the key 'seeds' is already in line 3" in run.stdout + run.stderr
+
+
+def test_what_takes_a_network_to_find_out_is_found_before_the_first_job(tmp_path):
+    config = tmp_path / "bad.yaml"
+    changed = yaml.safe_load(TINY.read_text())
+    changed["model"]["args"] = {"layer": [1, 1, 1, 1]}
+    config.write_text(yaml.safe_dump(changed))
+    run = snakemake(tmp_path / "run", "all", config=config)
+    assert run.returncode != 0
+    assert "train_sets.landmarks: model.args: resnet18 does not take" in run.stderr
+    assert not (tmp_path / "run/data").exists()
+
+
+def test_a_profile_without_ablation_and_numbers_in_lists(tmp_path):
+    config = tmp_path / "joint.yaml"
+    changed = yaml.safe_load(TINY.read_text()) | {"methods": ["chance", "joint"]}
+    config.write_text(yaml.safe_dump(changed))
+    given = ("--config", "seeds=[5, 6]", "widths=[0.25, 1.0]")
+    run = snakemake(tmp_path, "--dry-run", "tables", *given, config=config)
+    assert run.returncode == 0, run.stderr
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout, flags=re.MULTILINE))
+    assert counts["train_joint"] == "2"
+    assert not {"ablation_table", "collect_ablation"} & set(counts)
+    run = snakemake(tmp_path, "--dry-run", "ablation", config=config)
+    assert run.returncode != 0
+    assert "neither sfsc nor an ablation of it is among them" in run.stderr + run.stdout
+
+
 def test_the_example_baseline_is_two_files_and_a_line(tmp_path):
     """docs/adding-a-baseline.md: copy the files, add the name, run, find it in the tables."""
     source = tmp_path / "clone"

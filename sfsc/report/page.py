@@ -100,9 +100,10 @@ def write_page(
             "Two gradients conflict if their cosine is negative: a step that helps one sub-model "
             "then hurts the other. The uncertainty of a sub-model is K / S, 1 without evidence. "
             "Evidence is bounded by the length that embeddings have in training, so the "
-            "uncertainty has a lower bound that does not depend on what the model knows. The length of each "
-            "sub-model's gradient is in training/<set>/<method>/seed<k>/log.parquet, each layer's "
-            "conflicts in conflicts.csv next to it.",
+            "uncertainty has a lower bound that does not depend on what the model knows. The "
+            "length of each sub-model's gradient is in "
+            "training/<set>/<method>/seed<k>/log.parquet, each layer's conflicts in conflicts.csv "
+            "next to it.",
             _figure(
                 results, "training-conflict", "Conflicting gradients and cosines over training"
             ),

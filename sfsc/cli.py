@@ -467,7 +467,7 @@ def _profile(file: Path, **chosen: str) -> config.Config:
     """The profile, where each chosen train_set, eval_set or method is known."""
     profile = config.read(file)
     for section, name in chosen.items():
-        known = config.method_names(profile) if section == "method" else profile[f"{section}s"]
+        known = config.all_method_names(profile) if section == "method" else profile[f"{section}s"]
         if name not in known:
             option = section.replace("_", "-")
             raise InputError(f"--{option} {name}: not in {file}; choose from {', '.join(known)}")

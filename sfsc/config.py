@@ -85,6 +85,11 @@ def method_names(config: Config) -> list[str]:
     return [entry.name for entry in entries(config)]
 
 
+def all_method_names(config: Config) -> list[str]:
+    """The same, with those that only the ablation trains."""
+    return [entry.name for entry in _all_entries(config)]
+
+
 def method_file(config: Config, name: str) -> str:
     """The method that an entry of `methods` runs: its own name, unless it says `method`."""
     return next(entry.method for entry in _all_entries(config) if entry.name == name)

@@ -207,6 +207,19 @@ def test_a_family_by_hand(tmp_path, monkeypatch):
     refused(run("generate", "--config", "p.yaml"), "synthetic")
 
 
+def test_methods_of_the_ablation_and_entries_with_options_are_trained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    entry = "{name: cold, method: sfsc, embedding_scale: 4}"
+    profile = PROFILE.replace("methods: [sfsc]", f"methods: [sfsc, {entry}]\nablation: [joint]")
+    Path("p.yaml").write_text(profile.replace("batch_size: 8", "batch_size: 128"))
+    train = ("train", "--config", "p.yaml", "--train-set", "digits", "--seed", "0", "--method")
+    for method in ("joint", "cold"):
+        result = run(*train, method)
+        assert result.exit_code == 0, result.output
+        assert Path(f"results/test/models/digits/{method}/seed0/w050.safetensors").exists()
+    refused(run(*train, "bct"), "--method bct", "sfsc, cold, joint")
+
+
 def test_broken_training_images(tmp_path, monkeypatch):
     """A truncated JPEG, then an absent image: one line, exit code 1, nothing half-written."""
     monkeypatch.chdir(tmp_path)

@@ -13,6 +13,11 @@ from sfsc.files import InputError
 
 ROOT = Path(__file__).parents[1]
 MINI = yaml.safe_load((ROOT / "config" / "mini.yaml").read_text())
+# What the profile asks of its own methods does not matter here.
+MINI = {key: MINI[key] for key in MINI if key not in ("contrasts", "grid", "ablation")}
+MINI["methods"] = ["chance", "independent", "bct", "sfsc", "sfsc-plain"]
+for entry in MINI["train_sets"].values():
+    entry.pop("methods", None)
 
 
 def changed(path, value):
@@ -76,6 +81,34 @@ def test_the_profiles_are_in_order(name, monkeypatch, tmp_path):
         ("eval_sets/digits/path", "data", "eval_sets.digits.path: does not belong to this kind"),
         ("eval_sets/digits/name", "x", "eval_sets.digits.name: does not belong to this kind"),
         ("eval_sets/digits/kind", "digit", "eval_sets.digits.kind: 'digit' is not one of"),
+        ("methods", ["sfsc", {"name": "x", "method": "mine"}], "methods: 'mine' is not built in"),
+        ("methods", ["sfsc", "sfsc"], "methods: 'sfsc' is listed twice; give one of them another"),
+        ("methods", ["sfsc", {"sfsc": {"kl_weight": 1}}], "methods: 'sfsc' is listed twice"),
+        ("ablation", ["bct"], "methods: 'bct' is listed twice"),
+        ("methods", [{"sfsc": {"kl_wieght": 1}}], "methods.sfsc.kl_wieght: unknown key; did you"),
+        (
+            "methods",
+            [{"name": "x", "method": "sfsc", "augment": {"flips": True}}],
+            "methods.x.augment.flips: unknown key; did you mean 'flip'?",
+        ),
+        ("methods", [{"sfsc": {"kl_weight": -1}}], "methods.sfsc.kl_weight: -1 is less than"),
+        ("methods", [{"sfsc": 3}], "methods[0].sfsc: 3 is not a section of keys"),
+        ("methods", [{"name": "../x", "method": "sfsc"}], "methods[0].name: '../x' is no name"),
+        ("grid", {"kl_weight": []}, "grid.kl_weight: [] should be non-empty"),
+        ("grid", {}, "grid: {} should be non-empty"),
+        (
+            "contrasts",
+            [{"claim": "?", "method": "sfsc", "against": "sfsc-x", "measure": "C"}],
+            "contrasts[0].against: 'sfsc-x' is not one of methods",
+        ),
+        ("contrasts", [{"method": "sfsc"}], "contrasts[0]: 'claim' is a required property"),
+        (
+            "train_sets/digits/methods",
+            {"sfcs": {"kl_weight": 1}},
+            "train_sets.digits.methods: 'sfcs' is not one of methods",
+        ),
+        ("train_sets/landmarks/tuning", True, "train_sets.landmarks.tuning"),
+        ("eval_sets/roxford-synthetic/tuning", True, "eval_sets.roxford-synthetic.tuning"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(path, value, message):
@@ -164,6 +197,81 @@ def test_a_training_set_overrides_single_values():
     assert training["epochs"] == 99
     assert training["augment"] == {"shift": 0.25, "flip": True}
     assert training["batch_size"] == MINI["training"]["batch_size"]
+
+
+FORMS = [
+    "joint",
+    {"bct": None},
+    {"sfsc": {"kl_weight": 0.3, "augment": {"light": 0.4}}},
+    {"name": "sfsc-cold", "method": "sfsc", "embedding_scale": 4},
+    {"method": "independent"},
+]
+
+
+def test_an_entry_of_methods_has_three_forms():
+    profile = config.check(changed("methods", FORMS), "my.yaml")
+    names = ["joint", "bct", "sfsc", "sfsc-cold", "independent"]
+    assert config.method_names(profile) == names
+    assert [config.method_file(profile, name) for name in names] == [
+        "joint", "bct", "sfsc", "sfsc", "independent",
+    ]  # fmt: skip
+    assert config.ablation(profile) == ["sfsc", "sfsc-cold"]
+
+
+def test_options_win_from_the_profile_to_the_method():
+    profile = changed("methods", FORMS)
+    profile["training"] |= {"kl_weight": 0.1, "embedding_scale": 16, "augment": {"shift": 0.1}}
+    profile["train_sets"]["digits"]["training"] = {"kl_weight": 0.2, "epochs": 3}
+    profile["train_sets"]["digits"]["methods"] = {
+        "sfsc": {"kl_weight": 0.25, "embedding_scale": 8, "augment": {"zoom": 0.2}},
+        "joint": {"kl_weight": 0.25},
+    }
+    config.check(profile, "my.yaml")
+
+    def of(*key, method=None):
+        training = config.settings(profile, "digits", method)["training"]
+        return tuple(training[name] for name in key)
+
+    # The profile, then the set, then the set's own for a method, then the method's entry.
+    assert of("kl_weight", "embedding_scale", "epochs") == (0.2, 16, 3)
+    assert of("kl_weight", "epochs", method="joint") == (0.25, 3)
+    assert of("kl_weight", "embedding_scale", method="bct") == (0.2, 16)
+    assert of("kl_weight", "embedding_scale", method="sfsc") == (0.3, 8)
+    assert of("augment", method="sfsc")[0] == {"shift": 0.1, "zoom": 0.2, "light": 0.4}
+    assert of("kl_weight", "embedding_scale", method="sfsc-cold") == (0.2, 4)
+    landmarks = config.settings(profile, "landmarks", "sfsc")["training"]
+    assert (landmarks["kl_weight"], landmarks["embedding_scale"]) == (0.3, 16)
+
+
+def test_a_grid_trains_each_method_with_each_combination():
+    profile = changed("methods", ["joint", {"sfsc": {"embedding_scale": 4}}])
+    profile["grid"] = {"learning_rate": [0.002, 0.004], "kl_weight": [0, 0.5]}
+    config.check(profile, "my.yaml")
+    cells = [f"--{rate}--{weight}" for rate in (0.002, 0.004) for weight in (0, 0.5)]
+    names = config.method_names(profile)
+    assert names == [method + cell for method in ("joint", "sfsc") for cell in cells]
+    assert {config.method_file(profile, name) for name in names} == {"joint", "sfsc"}
+    training = config.settings(profile, "digits", "sfsc--0.002--0.5")["training"]
+    assert (training["learning_rate"], training["kl_weight"]) == (0.002, 0.5)
+    assert training["embedding_scale"] == 4
+
+
+def test_methods_of_the_ablation_are_trained_for_it_alone():
+    profile = changed("methods", ["bct", "sfsc", "sfsc-plain"])
+    profile["ablation"] = ["equal-voices", {"name": "warm", "method": "sfsc", "kl_weight": 1}]
+    config.check(profile, "my.yaml")
+    assert config.method_names(profile) == ["bct", "sfsc", "sfsc-plain"]
+    assert config.ablation(profile) == ["sfsc", "sfsc-plain", "equal-voices", "warm"]
+    assert config.method_file(profile, "warm") == "sfsc"
+    assert config.settings(profile, "digits", "warm")["training"]["kl_weight"] == 1
+    # Without SFSC there is nothing that they could change.
+    assert config.ablation(profile | {"methods": ["bct"]}) == []
+
+
+def test_the_digits_can_be_split_for_tuning():
+    profile = changed("train_sets/digits/tuning", True)
+    profile["eval_sets"]["digits"]["tuning"] = True
+    config.check(profile, "my.yaml")
 
 
 def test_paths_take_environment_variables(monkeypatch):

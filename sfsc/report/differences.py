@@ -51,5 +51,5 @@ def not_separable(rows: pd.DataFrame, keys: Sequence[str]) -> "pd.Series[bool]":
             half = half_width(known)[0] if len(known) else np.nan
             tied = not np.isnan(half) and abs(known.mean()) <= half
             marks[(*key, method)] = bool(tied)
-    index = pd.MultiIndex.from_tuples(list(marks), names=[*keys, "method"])
-    return pd.Series(list(marks.values()), index, dtype=bool)
+    places = pd.DataFrame(list(marks), columns=[*keys, "method"])
+    return pd.Series(list(marks.values()), pd.MultiIndex.from_frame(places), dtype=bool)

@@ -336,7 +336,9 @@ def contrasts(results: Path, shown: Shown) -> list[Table]:
             "seeds": data["seeds"].astype(str),
             "points": [f"{round(100 * mean, 2) + 0.0:+.2f}" for mean in data["mean"]],
             "interval": [
-                f"[{100 * (mean - half):+.1f}, {100 * (mean + half):+.1f}]"
+                _ABSENT
+                if pd.isna(half)
+                else f"[{100 * (mean - half):+.1f}, {100 * (mean + half):+.1f}]"
                 for mean, half in zip(data["mean"], data["half"], strict=True)
             ],
             "p": [_ABSENT if pd.isna(p) else _p_value(p) for p in data["p_holm"]],

@@ -66,7 +66,8 @@ def equalise(gram: Tensor, generator: torch.Generator) -> Tensor:
     """Each gradient at the mean length of all, then the sum: no sub-model has priority."""
     del generator
     norms = gram.diagonal(dim1=1, dim2=2).sqrt()
-    return norms.mean(dim=1, keepdim=True) / norms.clamp(min=torch.finfo(gram.dtype).tiny)
+    # A zero gradient has no length to change; its weight must not be infinite.
+    return torch.where(norms > 0, norms.mean(dim=1, keepdim=True) / norms, 0.0)
 
 
 def _others(i: int, m: int, generator: torch.Generator) -> Tensor:

@@ -142,7 +142,8 @@ class Family:
                 if name not in ("workers", "checkpoint_seconds")
             },
             "processes": self.processes.count,
-            "objective": type(criterion).__name__,
+            # With its losses.
+            "objective": [type(module).__name__ for module in criterion.modules()],
         }
         log, conflicts, seconds = train(
             network, criterion, aggregation, self.batches, task.options, task.seed,

@@ -40,3 +40,25 @@ def test_the_test_part_is_its_own_gallery():
             if target[row] == target[rows[query]] and place != query
         ]
         assert relevance[query].positives.tolist() == same
+
+
+def test_what_tuning_trains_on_and_searches_is_in_no_table():
+    rows = {
+        name: set(images.ids)
+        for name, images in {
+            "train": train_set().images,
+            "reported": retrieval_set().gallery,
+            "tuning train": train_set(tuning=True).images,
+            "tuning test": retrieval_set(tuning=True).gallery,
+        }.items()
+    }
+    assert rows["tuning train"] | rows["tuning test"] == rows["train"]
+    assert not rows["tuning train"] & rows["tuning test"]
+    assert not rows["train"] & rows["reported"]
+
+
+def test_the_split_for_tuning_takes_two_thirds_of_each_digit():
+    whole, part = train_set(), train_set(tuning=True)
+    assert np.abs(np.bincount(part.labels) - np.bincount(whole.labels) * 2 / 3).max() <= 0.5
+    target = load_digits().target
+    assert part.labels.tolist() == [target[int(name.partition("/")[2])] for name in part.images.ids]

@@ -22,13 +22,17 @@ def test_primary_keeps_the_primary_metric_and_the_listed_methods_in_order(make_r
     assert list(means["method"][:2]) == ["joint", "sfsc"]
 
 
-def test_over_seeds_is_the_sample_deviation():
-    rows = pd.DataFrame({"name": ["a"] * 3 + ["b"], "value": [0.1, 0.2, 0.6, 0.5]})
+def test_over_seeds_is_the_mean_and_half_the_interval_of_students_t():
+    rows = pd.DataFrame(
+        {"name": ["a"] * 3 + ["b"] + ["c"] * 3, "value": [0.1, 0.2, 0.6, 0.5, 0.1, np.nan, 0.3]}
+    )
     reduced = over_seeds(rows, ["name"]).set_index("name")
     assert reduced.loc["a", "mean"] == pytest.approx(0.3)
-    assert reduced.loc["a", "std"] == pytest.approx(np.sqrt((0.04 + 0.01 + 0.09) / 2))
-    assert np.isnan(reduced.loc["b", "std"])
-    assert list(reduced["seeds"]) == [3, 1]
+    deviation = np.sqrt((0.04 + 0.01 + 0.09) / 2)
+    assert reduced.loc["a", "half"] == pytest.approx(4.302653 * deviation / np.sqrt(3))
+    assert np.isnan(reduced.loc["b", "half"])
+    assert reduced.loc["c", "half"] == pytest.approx(12.7062 * 0.1, rel=1e-5)
+    assert list(reduced["seeds"]) == [3, 1, 2]
 
 
 def test_the_shown_protocol():
@@ -40,8 +44,8 @@ def test_the_shown_protocol():
 
 def test_spread_names_the_seeds():
     assert spread(pd.Series([1, 1])) == "one seed"
-    assert spread(pd.Series([3, 3])).endswith("over 3 seeds")
-    assert spread(pd.Series([1, 3])).endswith("over 1 to 3 seeds")
+    assert "95 % interval over 3 seeds" in spread(pd.Series([3, 3]))
+    assert "95 % interval over 1 to 3 seeds" in spread(pd.Series([1, 3]))
 
 
 def test_logs_follow_the_methods_and_name_their_family(make_results):

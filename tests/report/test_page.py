@@ -2,12 +2,12 @@ import re
 
 import pandas as pd
 import pytest
-from made_up_results import METHODS, MODELS, TRAIN_SET_OF
+from made_up_results import CONTRASTS, METHODS, MODELS, TRAIN_SET_OF
 
 from sfsc.files import InputError
 from sfsc.report.figures import write_figures
 from sfsc.report.page import write_page
-from sfsc.report.tables import write_tables
+from sfsc.report.tables import Shown, write_tables
 
 
 def _links(text):
@@ -15,9 +15,11 @@ def _links(text):
 
 
 def test_the_page_shows_tables_figures_and_provenance(make_results):
-    methods = ["chance", "sfsc", "sfsc-plain"]
+    methods = ["chance", "bct", "sfsc", "sfsc-plain"]
     results = make_results(methods, [0, 1], ["digits"])
-    write_tables(results, results / "tables", methods, ["main", "pairs", "ablation", "cost"])
+    shown = Shown(methods, ["sfsc", "sfsc-plain"], CONTRASTS)
+    names = ["main", "pairs", "compatibility", "ablation", "contrasts", "cost"]
+    write_tables(results, results / "tables", shown, names)
     write_figures(results, methods, TRAIN_SET_OF)
     write_page(results, "A title", methods, TRAIN_SET_OF)
     text = (results / "README.md").read_text()
@@ -29,10 +31,11 @@ def test_the_page_shows_tables_figures_and_provenance(make_results):
     figures = {path.name for path in (results / "figures").glob("*.png")}
     assert {link.split("/")[1] for link in links if link.endswith("png")} == figures
 
-    for name in ["main", "ablation", "cost", "training_time"]:
+    for name in ["main", "compatibility", "contrasts", "ablation", "cost", "training_time"]:
         assert (results / "tables" / f"{name}.md").read_text().strip() in text
     assert (results / "tables" / "pairs.md").read_text().strip() not in text
     assert "over 2 seeds" in text
+    assert "shows no difference between methods" not in text
     assert "random embeddings" in text
     assert "`0123456789abcdef0123456789abcdef01234567`, with uncommitted changes" in text
     assert re.search(r"\| train +\| +12\.6 min \|", text)
@@ -49,6 +52,7 @@ def test_what_is_not_there_is_left_out(make_results):
     assert headings == ["What was compared", "How to read it"]
     assert "- `mine`\n" in text
     assert "one seed" in text
+    assert "**One seed** shows no difference between methods" in text
 
 
 def test_refusals(make_results):

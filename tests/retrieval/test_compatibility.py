@@ -1,23 +1,20 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sfsc import layout
+from sfsc.data.sets import GroundTruth, LabelRelevance
 from sfsc.files import InputError
 from sfsc.retrieval.compatibility import compatibility
+from sfsc.retrieval.families import evaluate_method
+from sfsc.retrieval.floor import random_floor
 
-_MODELS = ["w025", "w050", "w100"]
-_COLUMNS = [
-    "dataset",
-    "protocol",
-    "metric",
-    "method",
-    "seed",
-    "query_model",
-    "gallery_model",
-    "value",
-]
+_MODELS = ["w025", "w050", "w075", "w100"]
+_FAMILY = ["dataset", "protocol", "metric", "method", "seed"]
+_COLUMNS = [*_FAMILY, "query_model", "gallery_model", "value"]
+_RANDOM = 0.05
 
 
 def _family(matrix, method="sfsc", seed=0, protocol="all", models=_MODELS):
@@ -29,124 +26,204 @@ def _family(matrix, method="sfsc", seed=0, protocol="all", models=_MODELS):
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _measures(frame, method="sfsc", seed=0, protocol="all"):
+def _floors(matrix, gallery_seed=0, random=_RANDOM, **family):
+    return _family(matrix, **family).assign(gallery_seed=gallery_seed, random=random)
+
+
+def _alone(matrix, random=_RANDOM, **family):
+    """The floor file of a single seed: no other seed's galleries."""
+    return _floors(np.full(np.shape(matrix), np.nan), random=random, **family)
+
+
+def _values(frame, column="value", method="sfsc", seed=0, protocol="all"):
     own = frame[
         (frame["method"] == method) & (frame["seed"] == seed) & (frame["protocol"] == protocol)
     ]
-    return dict(zip(own["measure"], own["value"], strict=True))
+    return dict(zip(own["measure"], own[column], strict=True))
 
 
-# Rows are query models, narrow to wide.
-_SFSC = [
-    [0.50, 0.55, 0.45],
-    [0.52, 0.60, 0.64],
-    [0.58, 0.62, 0.70],
+# Rows are query models, narrow to wide; the self-tests are squares.
+_M = [
+    [0.36, 0.40, 0.30],
+    [0.42, 0.49, 0.50],
+    [0.40, 0.56, 0.64],
 ]
-_INDEPENDENT = [
-    [0.55, 0.01, 0.02],
-    [0.03, 0.65, 0.04],
-    [0.05, 0.06, 0.80],
+_OTHER = [
+    [0.25, 0.10, 0.10],
+    [0.10, 0.36, 0.10],
+    [0.10, 0.10, 0.49],
+]
+_APART = [
+    [0.09, 0.06, 0.07],
+    [0.08, 0.12, 0.05],
+    [0.10, 0.11, 0.15],
 ]
 
 
 def test_by_hand():
-    metrics = pd.concat([_family(_SFSC), _family(_INDEPENDENT, "independent")])
-    result = compatibility(metrics)
-    assert list(result.columns) == [*_COLUMNS[:5], "measure", "value"]
-    # Gains: (0.52 - 0.50) + (0.58 - 0.50) + (0.62 - 0.60) = 0.12;
-    # possible: (0.65 - 0.50) + (0.80 - 0.50) + (0.80 - 0.60) = 0.65.
-    # Only (w100, w025) hurts: M(w025, w100) = 0.45 < M(w025, w025) = 0.50.
-    assert _measures(result) == pytest.approx(
+    metrics = pd.concat([_family(_M), _family(_OTHER, seed=3)])
+    floors = pd.concat([_floors(_APART, gallery_seed=3), _floors(_APART, gallery_seed=0, seed=3)])
+    result = compatibility(metrics, floors)
+    assert list(result.columns) == [*_FAMILY, "measure", "value", "floor"]
+    own = {(0, 1): 0.42, (0, 2): 0.48, (1, 2): 0.56}  # geometric means of self-tests
+    C = [(_M[i][j] - 0.05) / (own[min(i, j), max(i, j)] - 0.05) for i, j in _PAIRS]
+    assert _values(result) == pytest.approx(
         {
-            "self_mean": 0.60,
-            "cross_mean": (0.55 + 0.45 + 0.52 + 0.64 + 0.58 + 0.62) / 6,
-            "worst_pair": 0.45,
-            "never_hurts": 2 / 3,
-            "update_gain": 0.12 / 0.65,
+            "self_mean": 1.49 / 3,
+            "cross_mean": 2.58 / 6,
+            "cross_others": 0.82 / 2,
+            "worst_pair": 0.30,
+            "C": sum(C) / 6,
         }
     )
-    # Of itself: (0.03 - 0.55) + (0.05 - 0.55) + (0.06 - 0.65), by 0.10 + 0.25 + 0.15.
-    assert _measures(result, "independent") == pytest.approx(
+    # The floor: queries of seed 0, roots 0.6, 0.7, 0.8; galleries of seed 3, roots 0.5, 0.6, 0.7.
+    roots = (0.6, 0.7, 0.8), (0.5, 0.6, 0.7)
+    C = [(_APART[i][j] - 0.05) / (roots[0][i] * roots[1][j] - 0.05) for i, j in _PAIRS]
+    floor = _values(result, "floor")
+    assert np.isnan(floor.pop("self_mean"))
+    assert floor == pytest.approx(
         {
-            "self_mean": 2 / 3,
-            "cross_mean": 0.21 / 6,
-            "worst_pair": 0.01,
-            "never_hurts": 0,
-            "update_gain": -1.61 / 0.50,
+            "cross_mean": 0.47 / 6,
+            "cross_others": 0.14 / 2,
+            "worst_pair": 0.05,
+            "C": sum(C) / 6,
         }
     )
 
 
-def test_the_reference_may_be_another_method():
-    metrics = pd.concat([_family(_SFSC), _family(_INDEPENDENT, "apart")])
-    assert _measures(compatibility(metrics, "apart"))["update_gain"] == pytest.approx(0.12 / 0.65)
+_PAIRS = [(i, j) for i in range(3) for j in range(3) if i != j]
 
 
-@pytest.mark.parametrize(
-    "reference",
-    [
-        _family(_INDEPENDENT, "joint"),
-        _family(_INDEPENDENT, "independent", seed=1),
-        _family(_INDEPENDENT, "independent", protocol="hard"),
-        _family([[0.55, 0.01], [0.03, 0.65]], "independent"),
-        _family(np.full((3, 3), 0.1), "independent"),
-    ],
-    ids=["absent", "of another seed", "of another protocol", "without a model", "no better"],
-)
-def test_no_update_gain_without_a_reference_that_is_better(reference):
-    found = _measures(compatibility(pd.concat([_family(_SFSC), reference])))
-    assert set(found) == {"self_mean", "cross_mean", "worst_pair", "never_hurts"}
+def test_one_seed_has_no_floor():
+    result = compatibility(_family(_M), _alone(_M))
+    assert result["floor"].isna().all()
+    assert _values(result)["cross_mean"] == pytest.approx(2.58 / 6)
 
 
-def test_a_single_model_has_only_what_one_model_can_have():
-    metrics = pd.concat([_family([[0.4]]), _family([[0.5]], "independent")])
-    assert _measures(compatibility(metrics)) == {"self_mean": 0.4, "worst_pair": 0.4}
-
-
-def test_families_are_kept_apart():
-    metrics = pd.concat(
-        [
-            _family(_SFSC, seed=0),
-            _family(_INDEPENDENT, "independent", seed=0),
-            _family(np.full((3, 3), 0.3), seed=1),
-            _family(np.diag([0.5, 0.6, 0.7]), "independent", seed=1),
-            _family(np.full((2, 2), 0.2), seed=0, protocol="hard"),
-        ]
-    ).sample(frac=1, random_state=0)
-    result = compatibility(metrics)
-    assert _measures(result)["update_gain"] == pytest.approx(0.12 / 0.65)
-    assert _measures(result, seed=1)["update_gain"] == 0
-    assert _measures(result, seed=1)["never_hurts"] == 1
-    assert _measures(result, protocol="hard")["self_mean"] == pytest.approx(0.2)
-
-
-@given(st.integers(1, 4), st.integers(0, 2**32))
-def test_measures_agree_with_naive_loops(size, seed):
-    # Few distinct values, so that equal ones (which do not hurt) occur.
-    own, reference = np.random.default_rng(seed).integers(0, 5, (2, size, size)) / 4
-    models = ["w025", "w050", "w075", "w100"]
-    metrics = pd.concat(
-        [_family(own, models=models), _family(reference, "independent", models=models)]
-    )
-    pairs = [(i, j) for i in range(size) for j in range(size)]
-    wider = [(i, j) for i, j in pairs if i > j]
-    expected = {
-        "self_mean": sum(own[i, i] for i in range(size)) / size,
-        "worst_pair": min(own[pair] for pair in pairs),
+def test_small_families_have_only_what_they_can_have():
+    one, two = [[0.4]], [[0.4, 0.3], [0.2, 0.5]]
+    assert _values(compatibility(_family(one), _alone(one))) == {
+        "self_mean": 0.4,
+        "worst_pair": 0.4,
     }
-    if wider:
-        expected["cross_mean"] = sum(own[i, j] for i, j in pairs if i != j) / (2 * len(wider))
-        unhurt = [own[i, j] >= own[j, j] and own[j, i] >= own[j, j] for i, j in wider]
-        expected["never_hurts"] = sum(unhurt) / len(wider)
-        possible = sum(reference[i, i] - own[j, j] for i, j in wider)
-        if possible > 0:
-            expected["update_gain"] = sum(own[i, j] - own[j, j] for i, j in wider) / possible
-    assert _measures(compatibility(metrics)) == pytest.approx(expected)
+    assert set(_values(compatibility(_family(two), _alone(two)))) == {
+        "self_mean", "worst_pair", "cross_mean", "C",
+    }  # fmt: skip
+
+
+def test_perfect_and_worthless_families():
+    same = np.full((3, 3), 0.7)
+    assert _values(compatibility(_family(same), _alone(same)))["C"] == pytest.approx(1)
+    blind = np.where(np.eye(3), 0.7, _RANDOM)
+    assert _values(compatibility(_family(blind), _alone(blind)))["C"] == pytest.approx(0)
+    # Cross-tests that are as good as self-tests, of models that know nothing.
+    nothing = np.full((3, 3), _RANDOM + 0.01)
+    assert _values(compatibility(_family(nothing), _alone(nothing)))["C"] == 0
+
+
+def test_families_are_kept_apart_and_follow_the_floor_file():
+    half = np.full((2, 2), 0.2)
+    metrics = pd.concat(
+        [_family(_M), _family(_OTHER, seed=1), _family(half, protocol="hard"), _family(_M, "bct")]
+    ).sample(frac=1, random_state=0)
+    floors = pd.concat([_alone(_M), _alone(_OTHER, seed=1), _alone(half, protocol="hard")])
+    result = compatibility(metrics, floors)
+    assert set(result["method"]) == {"sfsc"}  # bct has no floors: not a primary metric's rows
+    assert _values(result)["worst_pair"] == pytest.approx(0.30)
+    assert _values(result, seed=1)["worst_pair"] == pytest.approx(0.10)
+    assert _values(result, protocol="hard")["self_mean"] == pytest.approx(0.2)
+
+
+@given(st.integers(1, 4), st.integers(0, 2**32), st.sampled_from([0.0, 0.1]))
+@settings(deadline=None)
+def test_measures_agree_with_naive_loops(size, seed, random):
+    M = np.random.default_rng(seed).integers(0, 5, (size, size)) / 4
+    pairs = [(i, j) for i in range(size) for j in range(size)]
+    cross = [(i, j) for i, j in pairs if i != j]
+    others = [(i, j) for i, j in cross if size - 1 not in (i, j)]
+    expected = {
+        "self_mean": sum(M[i, i] for i in range(size)) / size,
+        "worst_pair": min(M[pair] for pair in pairs),
+    }
+    if cross:
+        expected["cross_mean"] = sum(M[pair] for pair in cross) / len(cross)
+        kept = []
+        for i, j in cross:
+            known = (M[i, i] * M[j, j]) ** 0.5 - random
+            kept.append((M[i, j] - random) / known if known >= 0.02 else 0)
+        expected["C"] = sum(kept) / len(cross)
+    if others:
+        expected["cross_others"] = sum(M[pair] for pair in others) / len(others)
+    found = compatibility(_family(M), _alone(M, random))
+    assert _values(found) == pytest.approx(expected)
 
 
 def test_a_missing_or_repeated_pair_is_refused():
-    metrics = _family(_SFSC)
-    with pytest.raises(InputError, match=r"seed 0: the pair \(w100, w025\) is missing"):
-        compatibility(metrics.drop(index=6))
+    metrics = _family(_M)
+    with pytest.raises(InputError, match=r"seed 0: the pair \(w075, w025\) is missing"):
+        compatibility(metrics.drop(index=6), _alone(_M))
     with pytest.raises(InputError, match=r"seed 0: the pair \(w025, w025\) is repeated"):
-        compatibility(pd.concat([metrics, metrics]))
+        compatibility(pd.concat([metrics, metrics]), _alone(_M))
+
+
+LABELS = np.arange(200) % 20
+
+
+def _embedded(tmp_path, draw, seeds=(0, 4), models=("w025", "w050", "w100")):
+    """The compatibility of a method whose models embed by `draw(seed, model)`, (200, 16)."""
+    ids = [f"image{n}" for n in range(200)]
+    truth = GroundTruth("labelled", ids, ids, {"all": LabelRelevance(LABELS, LABELS, True)})
+    for seed in seeds:
+        for place, name in enumerate(models):
+            vectors = draw(seed, place).astype(np.float32)
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            folder = layout.embeddings(tmp_path, "set", "sfsc", seed, name)
+            folder.mkdir(parents=True)
+            for part in ("query", "gallery"):
+                np.save(folder / f"{part}.npy", vectors)
+    evaluate_method(tmp_path, truth, "set", "sfsc", seeds, models)
+    folder = layout.evaluation(tmp_path, "set", "sfsc")
+    floors = pd.read_csv(folder / "floor.csv")
+    assert floors["random"].to_numpy() == pytest.approx(random_floor(truth)["all", "mAP"], abs=1e-7)
+    if len(seeds) > 1:
+        assert set(zip(floors["seed"], floors["gallery_seed"], strict=True)) == {(0, 4), (4, 0)}
+    frame = compatibility(pd.read_csv(folder / "metrics.csv"), floors)
+    frame = frame[frame["metric"] == "mAP"]
+    return frame.groupby("measure")[["value", "floor"]].mean()
+
+
+def _drawn(*key):
+    return np.random.default_rng(key)
+
+
+def test_random_vectors_score_nothing_and_stand_at_their_floor(tmp_path):
+    found = _embedded(tmp_path, lambda seed, model: _drawn(seed, model).normal(size=(200, 16)))
+    assert found.loc["C"].tolist() == [0, 0]
+    for measure in ("cross_mean", "cross_others", "worst_pair"):
+        value, floor = found.loc[measure]
+        assert value == pytest.approx(floor, abs=0.01)
+
+
+def _clusters(key, noise):
+    """Tight clusters of the twenty classes around centres that `key` draws."""
+    centres = _drawn(*key).normal(size=(20, 16))
+    return centres[LABELS] + noise * _drawn(*key, 1).normal(size=(200, 16))
+
+
+def test_clusters_matched_at_random_stand_at_their_floor_far_above_random_rankings(tmp_path):
+    found = _embedded(tmp_path, lambda seed, model: _clusters((seed, model), 0.1), seeds=(0, 4))
+    value, floor = found.loc["cross_mean"]
+    random = 0.069  # of 9 positives in 199
+    assert found.loc["self_mean", "value"] > 0.95
+    assert value > 1.4 * random
+    assert value == pytest.approx(floor, abs=0.03)
+    assert found.loc["C", "value"] == pytest.approx(found.loc["C", "floor"], abs=0.03)
+    assert found.loc["C", "value"] < 0.1
+
+
+def test_one_space_of_all_widths_is_compatible_and_far_above_its_floor(tmp_path):
+    found = _embedded(
+        tmp_path, lambda seed, model: _clusters((seed,), 0.3 - 0.1 * model), seeds=(0, 4)
+    )
+    assert found.loc["C", "value"] > 0.95
+    assert found.loc["C", "floor"] < 0.3

@@ -58,6 +58,20 @@ _NAIVE = {
 }
 
 
+def _first_alike(ground_truth, row):
+    """The first query whose positives are those of `row`, in every protocol."""
+    if ground_truth.kind == "labelled":
+        return row
+    return next(
+        other
+        for other in range(row + 1)
+        if all(
+            set(wanted[other].positives.tolist()) == set(wanted[row].positives.tolist())
+            for wanted in ground_truth.relevance.values()
+        )
+    )
+
+
 def _naive(ground_truth, queries, galleries):
     """Loops over everything: the two frames' rows as dictionaries by their other columns."""
     score, names = _NAIVE[ground_truth.kind]
@@ -75,7 +89,9 @@ def _naive(ground_truth, queries, galleries):
                     order = sorted(range(len(g)), key=lambda n, s=scores: (-s[n], n))
                     values.append(score([n in positives for n in order if n not in junk]))
                     key = (protocol, names[0], query_model, gallery_model)
-                    per_query[*key, ground_truth.query_ids[row]] = values[-1][0]
+                    alike = _first_alike(ground_truth, row)
+                    ids = ground_truth.query_ids[row], ground_truth.query_ids[alike]
+                    per_query[*key, *ids] = values[-1][0]
                 if values:
                     for name, mean in zip(names, np.mean(values, axis=0), strict=True):
                         means[protocol, name, query_model, gallery_model] = mean
@@ -112,7 +128,7 @@ def test_all_pairs_agree_with_naive_loops(ground_truth, seed):
 
     columns = ["protocol", "metric", "query_model", "gallery_model"]
     assert list(metrics.columns) == [*columns, "value", "low", "high"]
-    assert list(per_query.columns) == [*columns, "query", "value"]
+    assert list(per_query.columns) == [*columns, "query", "cluster", "value"]
     assert (metrics["low"] <= metrics["value"] + 1e-12).all()
     assert (metrics["value"] <= metrics["high"] + 1e-12).all()
     for frame, expected in ((metrics[[*columns, "value"]], means), (per_query, values)):
@@ -169,6 +185,20 @@ def test_leave_one_out_labels_agree_with_scikit_learn():
             assert pair["R@1"] == pytest.approx(np.mean(nearest))
 
 
+def test_queries_of_one_landmark_are_resampled_together():
+    """Three landmarks of four queries each, as sure as three queries, not as twelve."""
+    positives = [Relevance(np.arange(5) + 5 * (n % 3), np.empty(0, np.int64)) for n in range(12)]
+    ids = [f"q{n}" for n in range(12)], [f"g{n}" for n in range(15)]
+    truth = GroundTruth("gldv2", *ids, {"private": positives})
+    vectors = {"w": np.eye(16, dtype=np.float32)[[n % 3 for n in range(12)]]}
+    gallery = {"w": np.eye(16, dtype=np.float32)[[0] * 5 + [1] * 10]}
+    metrics, per_query = evaluate_pairs(truth, vectors, gallery)
+    assert per_query["cluster"].tolist() == ["q0", "q1", "q2"] * 4
+    few = GroundTruth("gldv2", ids[0][:3], ids[1], {"private": positives[:3]})
+    expected, _ = evaluate_pairs(few, {"w": vectors["w"][:3]}, gallery)
+    pd.testing.assert_frame_equal(metrics, expected)
+
+
 def _revisited():
     only_junk = Relevance(np.empty(0, np.int64), np.array([2]))
     relevance = [Relevance(np.array([1, 4]), np.array([0])), only_junk]
@@ -186,7 +216,7 @@ def test_a_protocol_without_scored_queries_is_left_out():
     metrics, per_query = evaluate_pairs(nothing, *models)
     assert metrics.empty
     assert per_query.empty
-    assert list(per_query.columns)[-2:] == ["query", "value"]
+    assert list(per_query.columns)[-3:] == ["query", "cluster", "value"]
 
 
 def _save(folder, arrays):
@@ -220,7 +250,7 @@ def test_files_of_other_rows_or_dimensions_are_refused(tmp_path):
 def _scores():
     pair = ("cifar10", "all", "R@1", "sfsc", 0, "w025", "w100")
     metrics = pd.DataFrame([(*pair, 1 / 3, 0.25, 0.5)], columns=METRIC_COLUMNS)
-    return metrics, pd.DataFrame([(*pair, "17", 1 / 3)], columns=PER_QUERY_COLUMNS)
+    return metrics, pd.DataFrame([(*pair, "17", "9", 1 / 3)], columns=PER_QUERY_COLUMNS)
 
 
 def test_the_files_of_scores_read_back(tmp_path):
@@ -231,7 +261,7 @@ def test_the_files_of_scores_read_back(tmp_path):
         "cifar10,all,R@1,sfsc,0,w025,w100,0.33333333,0.25000000,0.50000000",
     ]
     found = pd.read_parquet(per_query)
-    assert found["query"].tolist() == ["17"]
+    assert (found["query"].tolist(), found["cluster"].tolist()) == (["17"], ["9"])
     assert found["value"].tolist() == [np.float32(1 / 3)]
 
 

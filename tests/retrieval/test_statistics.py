@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sfsc.retrieval import statistics
-from sfsc.retrieval.statistics import confidence_intervals, sign_flip_p
+from sfsc.retrieval.statistics import confidence_intervals
 
 
 def _values(queries, seed=0):
@@ -43,16 +45,33 @@ def test_what_does_not_vary_has_an_interval_of_no_width():
     assert (low, high) == (1, 1)
 
 
-@pytest.mark.parametrize("shift", [0, 0.02, 0.05])
-def test_p_is_that_of_scipy(shift):
-    differences = np.random.default_rng(5).normal(shift, 0.2, (80, 1))
-    expected = scipy.stats.permutation_test(
-        (differences[:, 0],), np.mean, permutation_type="samples", n_resamples=20_000, rng=1
-    ).pvalue
-    assert sign_flip_p(differences)[0] == pytest.approx(expected, abs=0.02)
+def _naive_intervals(values, clusters):
+    """Draw whole clusters, one resample after the other, and put their queries together."""
+    members = [np.flatnonzero(clusters == name) for name in np.unique(clusters)]
+    random = np.random.default_rng(statistics._SEED)
+    drawn = random.integers(0, len(members), (statistics.RESAMPLES, len(members)))
+    means = [values[np.concatenate([members[place] for place in row])].mean(0) for row in drawn]
+    return np.quantile(means, [0.025, 0.975], axis=0)
 
 
-def test_p_of_few_queries_is_exact():
-    # All 2**3 signs of (1, 2, 3): a mean as large in size comes twice.
-    assert sign_flip_p(np.array([[1.0], [2.0], [3.0]]))[0] == pytest.approx(2 / 8, abs=0.02)
-    assert sign_flip_p(np.zeros((9, 1)))[0] == 1
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(0, 2**32))
+@settings(max_examples=15, deadline=None)
+def test_clusters_are_drawn_as_a_whole(clusters, seed):
+    values = _values(len(clusters), seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "RESAMPLES", 300)
+        found = np.stack(confidence_intervals(values, np.array(clusters)))
+        np.testing.assert_allclose(found, _naive_intervals(values, np.array(clusters)))
+
+
+def test_clusters_of_one_query_change_nothing():
+    values = _values(40)
+    found = np.stack(confidence_intervals(values, np.arange(40)))
+    np.testing.assert_allclose(found, np.stack(confidence_intervals(values)))
+
+
+def test_queries_that_repeat_each_other_say_no_more_than_one():
+    values = _values(30)
+    clusters = np.arange(30).repeat(4)
+    found = np.stack(confidence_intervals(values.repeat(4, axis=0), clusters))
+    np.testing.assert_allclose(found, np.stack(confidence_intervals(values)))

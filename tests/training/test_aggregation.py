@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchjd.aggregation import PCGrad
 
-from sfsc.training.aggregation import conflicts, project, project_in_order, total
+from sfsc.training.aggregation import (
+    conflicts,
+    equalise,
+    project,
+    project_in_order,
+    project_intersections,
+    total,
+)
 
 
 def jacobian(seed, rows, columns=7):
@@ -90,6 +97,74 @@ def test_zero_gradients_are_harmless(m):
     J = jacobian(1, m)
     J[1] = 0
     assert torch.isfinite(project((J @ J.T)[None], torch.Generator())).all()
+
+
+def nested(seed, sizes):
+    """Gradients of sub-models with nested weights: row i has those of parts 0 to i."""
+    J = jacobian(seed, len(sizes), sum(sizes))
+    ends = torch.tensor(sizes).cumsum(0).tolist()
+    for row, end in zip(J, ends, strict=True):
+        row[end:] = 0
+    return J, [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+
+
+def literal_intersections(J, parts, order):
+    """As `literal_pcgrad`, where i and j look at the entries that both have, and at no other."""
+    update = torch.zeros_like(J[0])
+    for i, met in enumerate(order):
+        projected = J[i].clone()
+        for j in met:
+            common = slice(0, parts[min(i, j)].stop)
+            inner = projected[common] @ J[j, common]
+            if inner < 0:
+                projected[common] -= inner / (J[j, common] @ J[j, common]) * J[j, common]
+        update += projected
+    return update
+
+
+@given(st.integers(0, 2**31), st.lists(st.integers(1, 4), min_size=2, max_size=5))
+@settings(max_examples=80, deadline=None)
+def test_intersections_equal_the_literal_algorithm(seed, sizes):
+    J, parts = nested(seed, sizes)
+    m = len(sizes)
+    grams = torch.stack([J[:, part] @ J[:, part].T for part in parts])
+    # The orders that the generator draws: for each i, of the others.
+    random = torch.Generator().manual_seed(seed)
+    order = [
+        [j + (j >= i) for j in torch.randperm(m - 1, generator=random).tolist()] for i in range(m)
+    ]
+    weights = project_intersections(grams, torch.Generator().manual_seed(seed))
+    update = torch.cat([row @ J[:, part] for row, part in zip(weights, parts, strict=True)])
+    torch.testing.assert_close(update, literal_intersections(J, parts, order))
+
+
+def test_intersections_leave_what_a_sub_model_has_alone():
+    J = torch.tensor([[1.0, 0.0], [-1.0, 3.0]], dtype=torch.float64)
+    grams = torch.stack([J[:, :1] @ J[:, :1].T, J[:, 1:] @ J[:, 1:].T])
+    weights = project_intersections(grams, torch.Generator())
+    update = torch.cat([weights[0] @ J[:, :1], weights[1] @ J[:, 1:]])
+    # In common they cancel each other; where the wide one is alone, its gradient stays as it is.
+    assert update.tolist() == [0, 3]
+
+
+@given(st.integers(0, 2**31), st.integers(2, 6))
+@settings(max_examples=40, deadline=None)
+def test_equal_voices_are_equally_long(seed, m):
+    J = jacobian(seed, m) * torch.arange(1.0, m + 1, dtype=torch.float64)[:, None] ** 3
+    weights = equalise((J @ J.T)[None], torch.Generator())[0]
+    length = J.norm(dim=1).mean()
+    scaled = weights[:, None] * J
+    torch.testing.assert_close(scaled.norm(dim=1), length.expand(m))
+    torch.testing.assert_close(weights @ J, sum(length * row / row.norm() for row in J))
+
+
+@pytest.mark.parametrize("aggregation", [equalise, project_intersections])
+def test_zero_gradients_get_finite_weights(aggregation):
+    J = jacobian(1, 3)
+    J[1] = 0
+    weights = aggregation((J @ J.T).expand(3, 3, 3), torch.Generator())
+    # As the buffer of gradients has them.
+    assert torch.isfinite(weights.float()).all()
 
 
 def test_orders_are_random_and_reproducible():

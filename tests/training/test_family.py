@@ -1,5 +1,6 @@
 """Every method trains, records itself, repeats and resumes."""
 
+import copy
 import json
 from functools import partial
 
@@ -8,17 +9,26 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import normalize
 
 from sfsc import submodel
 from sfsc.config import BUILT_IN
+from sfsc.data.loader import MemoryBatches
 from sfsc.data.sets import ArrayImages, TrainSet
 from sfsc.files import InputError
 from sfsc.method import RECIPES, find_recipe
 from sfsc.training import loop
 from sfsc.training.family import train_family
+from sfsc.training.step import Step
 
-UNCERTAIN = ["sfsc", "sfsc-no-projection", "sfsc-upgrad", "sfsc-mgda", "sfsc-cagrad"]
-METHODS = [*UNCERTAIN, "sfsc-no-uncertainty", "sfsc-plain", "independent", "bct", "joint"]
+UNCERTAIN = [
+    "sfsc", "sfsc-no-projection", "sfsc-upgrad", "sfsc-mgda", "sfsc-cagrad", "sfsc-weighted",
+    "sfsc-homoscedastic", "equal-voices", "independent-evidential", "bct-frozen-evidential",
+]  # fmt: skip
+SEPARATE = ["independent", "bct", "bct-frozen", "independent-evidential", "bct-frozen-evidential"]
+METHODS = [
+    *UNCERTAIN, "sfsc-no-uncertainty", "sfsc-plain", "independent", "bct", "bct-frozen", "joint",
+]  # fmt: skip
 
 
 def model_bytes(task):
@@ -31,7 +41,7 @@ def test_the_configuration_knows_the_recipes():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_leaves_one_static_sub_model_a_width(make_task, method):
-    task = make_task()
+    task = make_task(epochs=1)
     train_family(task, find_recipe(method))
     assert list(model_bytes(task)) == ["w050.safetensors", "w100.safetensors"]
     pixels = torch.from_numpy(task.train_set.images.pixels[:5])
@@ -45,9 +55,15 @@ def test_every_method_leaves_one_static_sub_model_a_width(make_task, method):
     log = pd.read_parquet(task.records / "log.parquet")
     losses = log[log["quantity"] == "loss"]
     assert set(losses["model"]) == {"w050", "w100"}
-    assert losses.groupby("model").size().tolist() == [12, 12]
+    assert losses.groupby("model").size().tolist() == [6, 6]
+    norms = log[log["quantity"] == "gradient_norm"]
+    assert norms.groupby("model").size().tolist() == [6, 6]
+    assert (norms["value"] > 0).all()
     assert ("uncertainty" in set(log["quantity"])) == (method in UNCERTAIN)
-    assert ("conflict_share" in set(log["quantity"])) == (method not in ("independent", "bct"))
+    assert ("conflict_share" in set(log["quantity"])) == (method not in SEPARATE)
+    conflicts = pd.read_csv(task.records / "conflicts.csv")
+    assert list(conflicts) == ["layer", "model", "conflict_share", "cosine"]
+    assert conflicts.empty == (method in SEPARATE)
     summary = json.loads((task.records / "summary.json").read_text())
     assert summary["train_seconds"] > 0
     assert summary["images"] == 48
@@ -104,6 +120,104 @@ def test_a_run_that_was_cut_off_ends_with_the_same_bytes(
     logs = [pd.read_parquet(t.records / "log.parquet")[columns] for t in (undisturbed, broken)]
     logs = [log[log["quantity"] != "images_per_second"].reset_index(drop=True) for log in logs]
     pd.testing.assert_frame_equal(*logs)
+    conflicts = [task.records / "conflicts.csv" for task in (undisturbed, broken)]
+    assert conflicts[0].read_bytes() == conflicts[1].read_bytes()
+
+
+def test_all_methods_of_a_seed_see_the_same_batches(make_task, monkeypatch):
+    seen = []
+    original = MemoryBatches.batch
+
+    def batch(self, *arguments):
+        images, labels = original(self, *arguments)
+        seen.append((images.clone(), labels.clone()))
+        return images, labels
+
+    monkeypatch.setattr(MemoryBatches, "batch", batch)
+    for method, networks in (("sfsc", 1), ("joint", 1), ("independent", 2), ("bct", 2)):
+        train_family(make_task(method, epochs=1), find_recipe(method))
+        assert len(seen) == 6 * (networks + (method != "sfsc"))
+        for number, (images, labels) in enumerate(seen):
+            assert torch.equal(images, seen[number % 6][0])
+            assert torch.equal(labels, seen[number % 6][1])
+        del seen[6:]  # those of sfsc stay, to compare with
+    train_family(make_task("other", epochs=1, seed=1), RECIPES["sfsc"])
+    assert not torch.equal(seen[0][0], seen[6][0])
+
+
+def test_gradient_norms_and_conflicts_equal_those_of_separate_backward_passes(
+    make_task, monkeypatch
+):
+    """Before each update, every sub-model's gradient alone, over a copy of the network."""
+    widths, expected = (0.5, 0.75, 1.0), []
+    original = Step.__call__
+
+    def call(self, images, labels, rate, random):
+        modules = copy.deepcopy(self.modules)
+        network, objective = modules["network"], modules["objective"]
+        shared = [*network.shared_parameters(), *objective.shared_parameters()]
+        of_objective = list(objective.shared_parameters())
+        rows = []
+        for index in range(len(widths)):
+            directions = normalize(network(images, index), dim=1)
+            loss = objective(index, 16 * directions, labels).loss
+            leaves = [*network.leaves(index), *of_objective]
+            row = [torch.zeros_like(parameter) for parameter in shared]
+            for whole, part in zip(row, torch.autograd.grad(loss, leaves), strict=True):
+                whole[tuple(map(slice, part.shape))] = part
+            rows.append([part.flatten().double() for part in row])
+        expected.append(rows)
+        return original(self, images, labels, rate, random)
+
+    monkeypatch.setattr(Step, "__call__", call)
+    task = make_task(widths=widths, epochs=1)
+    train_family(task, RECIPES["sfsc"])
+
+    log = pd.read_parquet(task.records / "log.parquet")
+    norms = log[log["quantity"] == "gradient_norm"].pivot(
+        index="step", columns="model", values="value"
+    )
+    for found, rows in zip(norms.to_numpy(), expected, strict=True):
+        assert found == pytest.approx([torch.cat(row).norm().item() for row in rows], rel=1e-3)
+
+    conflicts = pd.read_csv(task.records / "conflicts.csv")
+    layers = list(dict.fromkeys(conflicts["layer"]))
+    assert layers[-1] == "objective.classifier.weight"
+    assert len(layers) == len(expected[0][0])
+    pairs = {"w050-w075": (0, 1), "w050-w100": (0, 2), "w075-w100": (1, 2)}
+    assert len(conflicts) == len(layers) * len(pairs)
+    for row in conflicts.itertuples():
+        i, j = pairs[row.model]
+        place = layers.index(row.layer)
+        cosines = [
+            torch.cosine_similarity(rows[i][place], rows[j][place], dim=0).item()
+            for rows in expected
+        ]
+        assert row.cosine == pytest.approx(np.mean(cosines), abs=1e-3)
+        if min(map(abs, cosines)) > 1e-3:  # one near 0 may fall on either side
+            assert row.conflict_share == pytest.approx(np.mean(np.array(cosines) < 0))
+    assert 0 < conflicts["conflict_share"].mean() < 1
+
+
+def test_what_another_loss_left_halfway_is_not_resumed(make_task, monkeypatch):
+    """An entry of a profile may come to name another method; its checkpoints stay."""
+    expected = make_task("a")
+    train_family(expected, RECIPES["sfsc-no-projection"])
+    task = make_task("b", checkpoint_seconds=1e-9)
+    original = loop._check_losses
+
+    def breaking(*arguments):
+        if arguments[3] == 4:  # the fifth step
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_check_losses", breaking)
+        with pytest.raises(KeyboardInterrupt):
+            train_family(task, RECIPES["sfsc-plain"])
+    assert list(task.records.glob("checkpoint*"))
+    train_family(task, RECIPES["sfsc-no-projection"])
+    assert model_bytes(task) == model_bytes(expected)
 
 
 def test_a_clipped_update_is_the_shortened_gradient(make_task, monkeypatch):

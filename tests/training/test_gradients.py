@@ -31,8 +31,26 @@ def separate_gradients(network, images):
     return rows
 
 
-@pytest.mark.parametrize("scope", ["network", "layer"])
-def test_gram_and_combination(network, scope):
+def parts_of(shared, leaves, scope):
+    """For each part of the scope a mask of each shared parameter, entry by entry."""
+    if scope == "network":
+        return [[torch.ones_like(p, dtype=torch.bool) for p in shared]]
+    if scope == "layer":
+        return [[torch.full_like(p, k == n, dtype=torch.bool) for n, p in enumerate(shared)]
+                for k in range(len(shared))]  # fmt: skip
+    parts = []
+    seen = [torch.zeros_like(p, dtype=torch.bool) for p in shared]
+    for index in range(len(WIDTHS)):
+        has = [torch.zeros_like(mask) for mask in seen]
+        for mask, leaf in zip(has, leaves[index], strict=True):
+            mask[tuple(map(slice, leaf.shape))] = True
+        parts.append([own & ~earlier for own, earlier in zip(has, seen, strict=True)])
+        seen = [own | earlier for own, earlier in zip(has, seen, strict=True)]
+    return parts
+
+
+@pytest.mark.parametrize("scope", ["network", "layer", "intersection"])
+def test_grams_and_combination(network, scope):
     images = torch.randn(4, 3, 16, 16)
     rows = separate_gradients(network, images)
     shared = list(network.shared_parameters())
@@ -40,23 +58,34 @@ def test_gram_and_combination(network, scope):
     private = [p for p in network.parameters() if id(p) not in shared_ids]
     leaves = [network.leaves(index) for index in range(len(WIDTHS))]
     gradients = Gradients(shared, leaves, private, scope, Processes())
+    parts = parts_of(shared, leaves, scope)
     for _ in range(2):  # the second time over what the first left behind
         gradients.clear()
         for index in range(len(WIDTHS)):
             gradients.select(index)
             network(images, index).square().sum().backward()
             gradients.reduce(index)
-        gram = gradients.gram()
+        gram, of_layers = gradients.grams()
         weights = torch.rand(gram.shape[:2], dtype=torch.float64)
         gradients.combine(weights)
 
         layers = [torch.stack([row[k].flatten() for row in rows]) for k in range(len(shared))]
-        grams = torch.stack([J @ J.T for J in layers]).double()
-        expected = grams if scope == "layer" else grams.sum(0, keepdim=True)
+        expected = torch.stack([J @ J.T for J in layers]).double()
+        torch.testing.assert_close(of_layers, expected, rtol=1e-4, atol=1e-6)
+        vectors = [
+            torch.stack(
+                [torch.cat([g[m] for g, m in zip(row, masks, strict=True)]) for row in rows]
+            )
+            for masks in parts
+        ]
+        expected = torch.stack([J @ J.T for J in vectors]).double()
         torch.testing.assert_close(gram, expected, rtol=1e-4, atol=1e-6)
+        assert gram.dtype == of_layers.dtype == torch.float64
         for k, parameter in enumerate(shared):
-            chosen = weights[k if scope == "layer" else 0].float()
-            update = sum(w * row[k] for w, row in zip(chosen, rows, strict=True))
+            update = torch.zeros_like(parameter)
+            for chosen, masks in zip(weights.float(), parts, strict=True):
+                both = sum(w * row[k] for w, row in zip(chosen, rows, strict=True))
+                update[masks[k]] = both[masks[k]]
             torch.testing.assert_close(parameter.grad, update, rtol=1e-4, atol=1e-5)
             assert parameter.grad.stride() == parameter.stride()
         alone = sum(network(images, index).square().sum() for index in range(len(WIDTHS)))

@@ -1,10 +1,14 @@
 """The uncertainty loss against torch.distributions and a Monte-Carlo estimate."""
 
+import math
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.distributions import Dirichlet, kl_divergence
-from torch.nn.functional import softplus
+from torch.nn.functional import normalize, softplus
 
 from sfsc.training.uncertainty import evidential_loss, kl_from_uniform
 
@@ -35,7 +39,7 @@ def test_loss_equals_its_definition_by_torch_distributions(seed, classes, scale,
         wrong[label] = 1
         divergence = kl_divergence(Dirichlet(wrong), Dirichlet(torch.ones_like(wrong)))
         expected = torch.digamma(row.sum()) - torch.digamma(row[label])
-        terms.append(expected + kl_weight * divergence)
+        terms.append(expected + kl_weight * math.log(classes) / classes * divergence)
         uncertainties.append(classes / row.sum())
     loss, uncertainty = evidential_loss(logits, labels, kl_weight)
     torch.testing.assert_close(loss, torch.stack(terms).mean())
@@ -82,3 +86,21 @@ def test_computed_in_float32_under_autocast():
         loss, uncertainty = evidential_loss(logits.float(), labels, 5e-4)
     assert loss.dtype == uncertainty.dtype == torch.float32
     assert torch.equal(loss, expected)
+
+
+@pytest.mark.parametrize("scale", [8, 16])
+def test_one_weight_means_the_same_for_ten_classes_and_for_eighty_thousand(scale):
+    """At the start: a fresh classifier, unit embeddings brought to the length `scale`."""
+    shares = []
+    for classes in (10, 50, 1000, 24_393, 81_313):
+        dimension, rows = (64, 128) if classes <= 1000 else (512, 4)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(0)
+            classifier = nn.Linear(dimension, classes, bias=False)
+            logits = classifier(scale * normalize(torch.randn(rows, dimension), dim=1))
+            labels = torch.randint(classes, (rows,))
+        expected, _ = evidential_loss(logits, labels, 0.0)
+        both, _ = evidential_loss(logits, labels, 0.5)
+        shares.append(((both - expected) / expected).item())
+    assert max(shares) < 2 * min(shares)
+    assert min(shares) > 0.02  # and it does count

@@ -14,6 +14,15 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
+# Of the ablation alone: no table of all methods shows it.
+ABLATION = ["sfsc", "sfsc-plain", "sfsc-cold", "sfsc-weighted"]
+TRAINED = ["independent", "bct", "joint", *ABLATION]
+
+
+def jobs(run):
+    """How many jobs of each rule a dry run counts."""
+    assert run.returncode == 0, run.stderr
+    return dict(re.findall(r"^(\w+) +(\d+)$", run.stdout, flags=re.MULTILINE))
 
 
 def snakemake(directory, *arguments, source=REPOSITORY, config=TINY):
@@ -57,7 +66,7 @@ def test_every_pair_of_every_method_is_scored(results):
     assert metrics["value"].between(0, 1).all()
     pairs = metrics.groupby(["method", "dataset", "protocol", "metric"]).size()
     assert (pairs == 4).all()
-    assert set(metrics["method"]) == set(config["methods"])
+    assert set(metrics["method"]) == {"chance", *TRAINED} - {"sfsc-weighted"}
     assert set(metrics["dataset"]) == set(config["eval_sets"])
     per_query = pd.read_parquet(results / "per_query.parquet")
     keys = [c for c in metrics if c not in ("value", "low", "high")]
@@ -65,10 +74,26 @@ def test_every_pair_of_every_method_is_scored(results):
     merged = metrics.merge(means, on=keys, suffixes=("", "_of_queries"))
     assert len(merged) == len(means) > 0
     assert merged["value"].to_numpy() == pytest.approx(merged["value_of_queries"], abs=1e-6)
+    # One seed: no other's galleries to search for a floor.
+    floors = pd.read_csv(results / "floor.csv")
+    assert len(floors) == len(merged)
+    assert floors["value"].isna().all()
+    assert floors["random"].between(0, 1).all()
+
+
+def test_options_of_an_entry_reach_its_training(results):
+    weights = [
+        (results / f"models/landmarks/{method}/seed0/w100.safetensors").read_bytes()
+        for method in ("sfsc", "sfsc-cold")
+    ]
+    assert weights[0] != weights[1]
+    rows = pd.read_csv(results / "tables" / "ablation.csv")
+    assert set(rows["method"]) == set(ABLATION)
 
 
 def test_contracts_of_the_results_folder(results):
-    for name in ("main", "pairs", "compatibility", "ablation", "cost", "training_time"):
+    tables = ("main", "pairs", "compatibility", "ablation", "contrasts", "cost", "training_time")
+    for name in tables:
         for ending in ("csv", "md", "tex"):
             assert (results / "tables" / f"{name}.{ending}").stat().st_size > 0
     figures = ("cost-accuracy", "latency-accuracy", "training-conflict", "training-uncertainty")
@@ -80,6 +105,7 @@ def test_contracts_of_the_results_folder(results):
         "w050.safetensors",
         "w100.safetensors",
     ]
+    assert (results / "training/landmarks/sfsc/seed0/conflicts.csv").stat().st_size > 0
     provenance = json.loads((results / "provenance.json").read_text())
     assert provenance["profile"] == "tiny"
     assert {"generate", "train", "embed", "evaluate"} <= set(provenance["stages"])
@@ -94,6 +120,7 @@ def test_contracts_of_the_results_folder(results):
 def test_the_same_seed_gives_the_same_metrics(results, tmp_path):
     config = tmp_path / "again.yaml"
     again = yaml.safe_load(TINY.read_text()) | {"methods": ["chance", "bct", "sfsc"]}
+    del again["ablation"]
     config.write_text(yaml.safe_dump(again))
     run = snakemake(tmp_path, "results/tiny/metrics.csv", config=config)
     assert run.returncode == 0, run.stderr[-5000:]
@@ -108,16 +135,21 @@ def test_a_second_run_finds_nothing_to_do(finished):
     assert "Nothing to be done" in run.stderr + run.stdout
 
 
-def test_a_changed_setting_reruns_what_depends_on_it(finished, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "trained"),
+    [({"training": {"epochs": 3}}, len(TRAINED)), ({"methods": {"bct": {"epochs": 3}}}, 1)],
+    ids=["of all methods", "of one"],
+)
+def test_a_changed_setting_reruns_what_depends_on_it(finished, tmp_path, change, trained):
     changed = yaml.safe_load(TINY.read_text())
-    changed["train_sets"]["landmarks"]["training"] = {"epochs": 3}
+    changed["train_sets"]["landmarks"] |= change
     config = tmp_path / "changed.yaml"
     config.write_text(yaml.safe_dump(changed))
     before = files_in(finished / "results")
     run = snakemake(finished, "--dry-run", "all", config=config)
     assert files_in(finished / "results") == before
-    counts = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout, flags=re.MULTILINE))
-    assert counts["train"] == "4"
+    counts = jobs(run)
+    assert counts["train"] == str(trained)
     assert "generate" not in counts
     assert "chance" not in counts
 
@@ -160,11 +192,9 @@ def test_jobs_keep_the_configuration_of_the_run_that_started_them(tmp_path):
 
 
 def test_the_ablation_alone_trains_no_baseline(tmp_path):
-    run = snakemake(tmp_path, "--dry-run", "ablation")
-    assert run.returncode == 0, run.stderr
-    counts = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout, flags=re.MULTILINE))
-    assert counts["train"] == "4"
-    assert not {"train_independent", "train_bct", "train_joint", "chance"} & set(counts)
+    counts = jobs(snakemake(tmp_path, "--dry-run", "ablation"))
+    assert counts["train"] == str(len(ABLATION))
+    assert "chance" not in counts
 
 
 def test_a_deleted_table_is_rendered_again_and_alone(finished, results):
@@ -214,32 +244,33 @@ def test_what_takes_a_network_to_find_out_is_found_before_the_first_job(tmp_path
 def test_a_profile_without_ablation_and_numbers_in_lists(tmp_path):
     config = tmp_path / "joint.yaml"
     changed = yaml.safe_load(TINY.read_text()) | {"methods": ["chance", "joint"]}
+    del changed["ablation"], changed["contrasts"]
     config.write_text(yaml.safe_dump(changed))
     given = ("--config", "seeds=[5, 6]", "widths=[0.25, 1.0]")
     run = snakemake(tmp_path, "--dry-run", "tables", *given, config=config)
     assert run.returncode == 0, run.stderr
-    counts = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout, flags=re.MULTILINE))
-    assert counts["train_joint"] == "2"
+    counts = jobs(run)
+    assert counts["train"] == "2"
     assert not {"ablation_table", "collect_ablation"} & set(counts)
     run = snakemake(tmp_path, "--dry-run", "ablation", config=config)
     assert run.returncode != 0
     assert "neither sfsc nor an ablation of it is among them" in run.stderr + run.stdout
 
 
-def test_the_example_baseline_is_two_files_and_a_line(tmp_path):
-    """docs/adding-a-baseline.md: copy the files, add the name, run, find it in the tables."""
+def test_a_baseline_is_one_file_and_a_line(tmp_path):
+    """docs/adding-a-baseline.md: write the file, add the name, run, find it in the tables."""
     source = tmp_path / "clone"
-    for name in ("sfsc", "baselines", "workflow", "profiles", "config", "docs"):
+    for name in ("sfsc", "baselines", "workflow", "profiles", "config"):
         shutil.copytree(REPOSITORY / name, source / name)
     shutil.copy(REPOSITORY / "Snakefile", source)
-    for ending in ("py", "smk"):
-        shutil.copy(source / f"docs/examples/equal-voices.{ending}", source / "baselines")
+    shutil.copy(source / "baselines/equal-voices.py", source / "baselines/mine.py")
     config = tmp_path / "mine.yaml"
-    changed = yaml.safe_load(TINY.read_text()) | {"methods": ["sfsc-plain", "equal-voices"]}
+    changed = yaml.safe_load(TINY.read_text()) | {"methods": ["sfsc-plain", "mine"]}
+    del changed["ablation"], changed["contrasts"]
     config.write_text(yaml.safe_dump(changed))
     run = snakemake(tmp_path / "run", "all", source=source, config=config)
     assert run.returncode == 0, run.stderr[-5000:]
-    for table in ("main", "pairs", "cost", "training_time"):
+    for table in ("main", "pairs", "compatibility", "training_time"):
         text = (tmp_path / "run/results/tiny/tables" / f"{table}.md").read_text()
-        assert "equal-voices" in text or table == "cost"
-    assert "equal-voices" in (tmp_path / "run/results/tiny/README.md").read_text()
+        assert "mine" in text
+    assert "`mine`" in (tmp_path / "run/results/tiny/README.md").read_text()

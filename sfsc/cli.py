@@ -67,7 +67,7 @@ def generate(file: Path) -> None:
     synthetic = dict(config.read(file).get("synthetic", {}))
     if not synthetic:
         raise InputError(f"{file}: synthetic: the profile has no such section")
-    draw(Path(synthetic.pop("path")), SyntheticOptions(**synthetic))
+    draw(config.expanded(synthetic.pop("path")), SyntheticOptions(**synthetic))
 
 
 @main.command()

@@ -17,6 +17,14 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+
+
+def literal(path):
+    """A path as part of an input or output: its braces are no wildcards."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+CODE = literal(workflow.basedir)
 FETCHED = profiles.fetch_root(config)
 RESULTS = str(profiles.results(config))
 MODELS = profiles.model_names(config)

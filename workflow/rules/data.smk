@@ -3,14 +3,12 @@
 SYNTHETIC_FILES = []
 
 if "synthetic" in config:
-    SYNTHETIC_FILES = [
-        f"{config['synthetic']['path']}/gldv2/train_clean.csv",
-        f"{config['synthetic']['path']}/rsynthetic/gnd_rsynthetic.pkl",
-    ]
+    DRAWN = profiles.expanded(config["synthetic"]["path"])
+    SYNTHETIC_FILES = [f"{DRAWN}/gldv2/train_clean.csv", f"{DRAWN}/rsynthetic/gnd_rsynthetic.pkl"]
 
     rule generate:
         output:
-            SYNTHETIC_FILES,
+            [literal(path) for path in SYNTHETIC_FILES],
         params:
             options=canonical(config["synthetic"]),
         log:
@@ -18,7 +16,7 @@ if "synthetic" in config:
         benchmark:
             f"{RESULTS}/benchmarks/generate/synthetic.tsv"
         shell:
-            "sfsc generate --config {CONFIG} 2> {log}"
+            "sfsc generate --config {CONFIG:q} 2> {log:q}"
 
 
 if FETCHED:
@@ -29,14 +27,14 @@ if FETCHED:
     # of what it takes for unfinished, does not know: a job that runs again fetches nothing again.
     rule fetch:
         output:
-            touch(f"{FETCHED}/.jobs/{{item}}"),
+            touch(f"{literal(FETCHED)}/.jobs/{{item}}"),
         log:
             f"{RESULTS}/logs/fetch/{{item}}.log",
         wildcard_constraints:
             item="|".join(re.escape(item.name) for item in needed(config)),
         localrule: True
         shell:
-            "sfsc fetch --config {CONFIG} {wildcards.item} 2> {log}"
+            "sfsc fetch --config {CONFIG:q} {wildcards.item:q} 2> {log:q}"
 
 
 PACKED = {
@@ -68,4 +66,4 @@ if PACKED:
         benchmark:
             f"{RESULTS}/benchmarks/pack/{{folder}}.tsv"
         shell:
-            "sfsc pack --config {CONFIG} --train-set {params.name} --workers {threads} 2> {log:q}"
+            "sfsc pack --config {CONFIG:q} --train-set {params.name:q} --workers {threads} 2> {log:q}"

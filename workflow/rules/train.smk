@@ -26,7 +26,7 @@ def launcher(wildcards, threads):
 rule train:
     input:
         data=lambda w: data_files(config["train_sets"][w.train_set]),
-        recipe=f"{workflow.basedir}/sfsc/method.py",
+        recipe=f"{CODE}/sfsc/method.py",
     output:
         models=expand(
             f"{RESULTS}/models/{{{{train_set}}}}/{{{{method}}}}/seed{{{{seed}}}}/{{model}}.safetensors",
@@ -52,5 +52,5 @@ rule train:
     benchmark:
         f"{RESULTS}/benchmarks/train/{{train_set}}-{{method}}-seed{{seed}}.tsv"
     shell:
-        "{params.launcher}sfsc train --config {CONFIG} --train-set {wildcards.train_set}"
-        " --method {wildcards.method} --seed {wildcards.seed} 2> {log}"
+        "{params.launcher}sfsc train --config {CONFIG:q} --train-set {wildcards.train_set:q}"
+        " --method {wildcards.method:q} --seed {wildcards.seed:q} 2> {log:q}"

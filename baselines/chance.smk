@@ -12,4 +12,4 @@ rule chance:
     benchmark:
         f"{RESULTS}/benchmarks/embed/{{eval_set}}-chance.tsv"
     shell:
-        "python {input.recipe:q} --config {CONFIG:q} --eval-set {wildcards.eval_set:q} 2> {log:q}"
+        "{PYTHON} {input.recipe:q} --config {CONFIG:q} --eval-set {wildcards.eval_set:q} 2> {log:q}"

@@ -5,6 +5,7 @@ Imports are inside the commands, so that those that need neither torch nor plots
 
 import atexit
 import gc
+import io
 import logging
 import sys
 from collections.abc import Iterable
@@ -46,6 +47,8 @@ def main() -> None:
     # free each, took a third of a short job's time.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 

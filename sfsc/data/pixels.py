@@ -53,7 +53,7 @@ def decode(
                 return _turned(pixels, image)
         return pixels
     except Exception as error:  # damaged files make decoders raise nearly anything
-        raise InputError(f"{where}: cannot be decoded: {_reason(error)}") from None
+        raise InputError(f"{where} cannot be decoded: {_reason(error)}") from None
 
 
 def size_of(where: str, file: IO[bytes]) -> tuple[int, int]:
@@ -62,7 +62,7 @@ def size_of(where: str, file: IO[bytes]) -> tuple[int, int]:
         with _opened(file) as image:
             return image.size
     except Exception as error:
-        raise InputError(f"{where}: cannot be decoded: {_reason(error)}") from None
+        raise InputError(f"{where} cannot be decoded: {_reason(error)}") from None
 
 
 def _opened(file: IO[bytes]) -> Image.Image:
@@ -110,8 +110,8 @@ def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
     if not finite.size:
         raise ValueError("no pixel of it is a finite number")
     low, high = finite.min(), finite.max()
-    shares: NDArray[np.float64] = (np.clip(np.nan_to_num(values, nan=low), low, high) - low) / (high - low or 1)
-    stretched: NDArray[np.uint8] = np.rint(shares * 255).astype(np.uint8)
+    above = np.clip(np.nan_to_num(values.astype(np.float64), nan=low), low, high) - low
+    stretched: NDArray[np.uint8] = np.rint(above * (255 / ((high - low) or 1))).astype(np.uint8)
     return stretched
 
 

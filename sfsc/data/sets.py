@@ -65,7 +65,7 @@ class FileImages:
         try:
             with path.open("rb") as file:
                 least = least if self.boxes is None else 0
-                pixels = decode(str(path), file, least, self.as_shown)
+                pixels = decode(f"{path}:", file, least, self.as_shown)
         except FileNotFoundError:
             raise InputError(f"{path}: no such image (listed as {self.ids[row]!r})") from None
         except (OSError, ValueError) as error:  # ValueError: a name that no file can have

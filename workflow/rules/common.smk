@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -25,6 +26,9 @@ def literal(path):
 
 
 CODE = literal(workflow.basedir)
+PYTHON = shlex.quote(sys.executable)
+# Not by the script of that name: in a checkout below a space and a dollar sign it does not start.
+SFSC = f"{PYTHON} -P -m sfsc"
 FETCHED = profiles.fetch_root(config)
 RESULTS = str(profiles.results(config))
 MODELS = profiles.model_names(config)

@@ -16,7 +16,7 @@ if "synthetic" in config:
         benchmark:
             f"{RESULTS}/benchmarks/generate/synthetic.tsv"
         shell:
-            "sfsc generate --config {CONFIG:q} 2> {log:q}"
+            "{SFSC} generate --config {CONFIG:q} 2> {log:q}"
 
 
 if FETCHED:
@@ -34,7 +34,7 @@ if FETCHED:
             item="|".join(re.escape(item.name) for item in needed(config)),
         localrule: True
         shell:
-            "sfsc fetch --config {CONFIG:q} {wildcards.item:q} 2> {log:q}"
+            "{SFSC} fetch --config {CONFIG:q} {wildcards.item:q} 2> {log:q}"
 
 
 PACKED = {
@@ -66,4 +66,4 @@ if PACKED:
         benchmark:
             f"{RESULTS}/benchmarks/pack/{{folder}}.tsv"
         shell:
-            "sfsc pack --config {CONFIG:q} --train-set {params.name:q} --workers {threads} 2> {log:q}"
+            "{SFSC} pack --config {CONFIG:q} --train-set {params.name:q} --workers {threads} 2> {log:q}"

@@ -17,7 +17,7 @@ rule evaluate:
     benchmark:
         f"{RESULTS}/benchmarks/evaluate/{{eval_set}}-{{method}}.tsv"
     shell:
-        "sfsc evaluate-method --config {CONFIG:q} --eval-set {wildcards.eval_set:q}"
+        "{SFSC} evaluate-method --config {CONFIG:q} --eval-set {wildcards.eval_set:q}"
         " --method {wildcards.method:q} 2> {log:q}"
 
 
@@ -35,7 +35,7 @@ rule collect:
     benchmark:
         f"{RESULTS}/benchmarks/collect/all.tsv"
     shell:
-        "(sfsc collect --config {CONFIG:q} && sfsc cost --config {CONFIG:q}) 2> {log:q}"
+        "({SFSC} collect --config {CONFIG:q} && {SFSC} cost --config {CONFIG:q}) 2> {log:q}"
 
 
 # Waits for all cores: what runs beside it would be measured with it.
@@ -50,7 +50,7 @@ rule latency:
     benchmark:
         f"{RESULTS}/benchmarks/report/latency.tsv"
     shell:
-        "sfsc latency --config {CONFIG:q} --workers {threads} 2> {log:q}"
+        "{SFSC} latency --config {CONFIG:q} --workers {threads} 2> {log:q}"
 
 
 ABLATION = profiles.ablation(config["methods"])
@@ -73,4 +73,4 @@ rule collect_ablation:
     benchmark:
         f"{RESULTS}/benchmarks/collect/ablation.tsv"
     shell:
-        "sfsc collect --config {CONFIG:q} {params.methods} --out {RESULTS:q}/ablation 2> {log:q}"
+        "{SFSC} collect --config {CONFIG:q} {params.methods} --out {RESULTS:q}/ablation 2> {log:q}"

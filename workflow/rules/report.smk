@@ -24,7 +24,7 @@ rule tables_of_all_methods:
     benchmark:
         f"{RESULTS}/benchmarks/report/tables.tsv"
     shell:
-        "sfsc tables --config {CONFIG:q} main pairs compatibility cost 2> {log:q}"
+        "{SFSC} tables --config {CONFIG:q} main pairs compatibility cost 2> {log:q}"
 
 
 rule ablation_table:
@@ -39,7 +39,7 @@ rule ablation_table:
     benchmark:
         f"{RESULTS}/benchmarks/report/ablation.tsv"
     shell:
-        "sfsc tables --config {CONFIG:q} --scores {RESULTS:q}/ablation ablation 2> {log:q}"
+        "{SFSC} tables --config {CONFIG:q} --scores {RESULTS:q}/ablation ablation 2> {log:q}"
 
 
 rule figures:
@@ -54,7 +54,7 @@ rule figures:
     benchmark:
         f"{RESULTS}/benchmarks/report/figures.tsv"
     shell:
-        "sfsc figures --config {CONFIG:q} 2> {log:q}"
+        "{SFSC} figures --config {CONFIG:q} 2> {log:q}"
 
 
 rule page:
@@ -72,4 +72,4 @@ rule page:
     benchmark:
         f"{RESULTS}/benchmarks/report/page.tsv"
     shell:
-        "sfsc page --config {CONFIG:q} 2> {log:q}"
+        "{SFSC} page --config {CONFIG:q} 2> {log:q}"

@@ -10,6 +10,9 @@ READY_DEV := $(VENV)/.ready-dev
 # Python keeps the byte code of what it imports, if it may; pip would first take a minute for all.
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(VENV)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt
+# Snakemake asks for a home and a name of the user; neither needs to be there.
+export HOME ?= /nonexistent
+export LOGNAME ?= $(shell id -u)
 # Tools run as `python -m`: below a space and a dollar sign, the scripts that pip writes do not start.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 

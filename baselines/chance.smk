@@ -4,7 +4,7 @@ ruleorder: chance > embed
 rule chance:
     input:
         data=lambda w: data_files(config["eval_sets"][w.eval_set]),
-        recipe=f"{CODE}/baselines/chance.py",
+        recipe=code("baselines/chance.py"),
     output:
         [path.replace("{method}", "chance") for path in EMBEDDINGS],
     log:

@@ -40,7 +40,7 @@ SIZE = 32
 _BOUND = 20.0
 """Seconds of computing that one image may take: those with forged sizes are large."""
 
-_COMMANDS = 20
+_COMMANDS = 5
 """Refusals for which the command line is tried as well."""
 
 

@@ -188,8 +188,11 @@ def _inconsistencies(config: Config) -> Iterator[str]:
         elif packed_description(entry) != packed_description(config["train_sets"][other]):
             yield f"train_sets.{name}.packed: {folder} holds other images, those of {other}"
     for section, key in (("fetch", "path"), ("fetch", "mirror"), ("synthetic", "path")):
-        if unset := _unset(config.get(section, {}).get(key, "")):
+        path = config.get(section, {}).get(key, "")
+        if unset := _unset(path):
             yield f"{section}.{key}: {unset}"
+        elif set(filled(path)) & set("{}"):
+            yield f"{section}.{key}: {path} has braces, wildcards to Snakemake; leave them out"
     of_sets = [(f"train_sets.{name}.", own) for name, own in config["train_sets"].items()]
     for place, own in [("", config), *of_sets]:
         weights = own.get("model", {}).get("pretrained")

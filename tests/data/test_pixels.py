@@ -118,5 +118,5 @@ def test_transparent_is_white_where_images_are_shown(which):
 
 def test_nothing_but_photographs_is_opened():
     """EPS, for one, is read by another program that runs what is in the file."""
-    with pytest.raises(InputError, match="it is none of JPEG, PNG, .* or damaged"):
+    with pytest.raises(InputError, match=r"it is none of JPEG, PNG, .* or damaged"):
         decode("x", encoded(Image.fromarray(COLOURS), "EPS"))

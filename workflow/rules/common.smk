@@ -1,6 +1,7 @@
 """Names that the rules share. The configuration is checked here, before anything runs."""
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -20,12 +21,14 @@ except InputError as error:
 
 
 
-def literal(path):
-    """A path as part of an input or output: its braces are no wildcards."""
-    return str(path).replace("{", "{{").replace("}", "}}")
+def code(name):
+    """A file of the suite as an input, seen from where the workflow runs."""
+    path = os.path.relpath(f"{workflow.basedir}/{name}")
+    if set(path) & set("{}"):
+        raise WorkflowError(f"{path}: has braces in it, wildcards to Snakemake; run in the suite's own folder")
+    return path
 
 
-CODE = literal(workflow.basedir)
 PYTHON = shlex.quote(sys.executable)
 # Not by the script of that name: in a checkout below a space and a dollar sign it does not start.
 SFSC = f"{PYTHON} -P -m sfsc"

@@ -8,7 +8,7 @@ if "synthetic" in config:
 
     rule generate:
         output:
-            [literal(path) for path in SYNTHETIC_FILES],
+            SYNTHETIC_FILES,
         params:
             options=canonical(config["synthetic"]),
         log:
@@ -27,7 +27,7 @@ if FETCHED:
     # of what it takes for unfinished, does not know: a job that runs again fetches nothing again.
     rule fetch:
         output:
-            touch(f"{literal(FETCHED)}/.jobs/{{item}}"),
+            touch(f"{FETCHED}/.jobs/{{item}}"),
         log:
             f"{RESULTS}/logs/fetch/{{item}}.log",
         wildcard_constraints:

@@ -30,7 +30,7 @@ def launcher(wildcards, threads):
 rule train:
     input:
         data=lambda w: data_files(config["train_sets"][w.train_set]),
-        recipe=f"{CODE}/sfsc/method.py",
+        recipe=code("sfsc/method.py"),
     output:
         models=expand(
             f"{RESULTS}/models/{{{{train_set}}}}/{{{{method}}}}/seed{{{{seed}}}}/{{model}}.safetensors",

@@ -40,6 +40,9 @@ SIZE = 32
 _BOUND = 20.0
 """Seconds of computing that one image may take: those with forged sizes are large."""
 
+_HANGS = 600
+"""Seconds by the clock after which an image counts as one that never ends."""
+
 _COMMANDS = 5
 """Refusals for which the command line is tried as well."""
 
@@ -123,8 +126,6 @@ def damaged(content: bytes, other: bytes, random: np.random.Generator) -> bytes:
 def fuzz(place: Path, form: str, count: int, seed: int) -> Outcome:
     """Send `count` damaged images of a format through folder sets, packing, embedding, search."""
     outcome = Outcome()
-    # What hangs in a decoder, no exception can interrupt.
-    faulthandler.dump_traceback_later(20 * _BOUND + count, exit=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about what is damaged
         _write(place, form, count, seed)
@@ -132,7 +133,6 @@ def fuzz(place: Path, form: str, count: int, seed: int) -> Outcome:
         good = _read(source.images, outcome)
         _pack(place / "packed", source, outcome)
         _embed_and_search(place, source.images, good, outcome)
-    faulthandler.cancel_dump_traceback_later()
     return outcome
 
 
@@ -155,8 +155,11 @@ def _read(images: Images, outcome: Outcome) -> list[int]:
     good = []
     for row, name in enumerate(images.ids):
         start = time.process_time()
+        # What hangs in a decoder, no exception can interrupt.
+        faulthandler.dump_traceback_later(_HANGS, exit=True)
         if _refusal(name, partial(images.read, row), outcome) is None:
             good.append(row)
+        faulthandler.cancel_dump_traceback_later()
         took = time.process_time() - start
         outcome.slowest = max(outcome.slowest, took)
         if took > _BOUND:

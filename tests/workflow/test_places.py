@@ -1,4 +1,4 @@
-"""The real Snakefile where a suite may lie: read-only, below a strange name, for a user without HOME."""
+"""The real Snakefile in places of all kinds: read-only, oddly named, for a user without HOME."""
 
 import os
 import shutil
@@ -32,6 +32,8 @@ def test_a_read_only_checkout_and_a_user_without_home(tmp_path):
     profile |= {"methods": ["chance", "bct"], "widths": [0.5, 1.0]}
     profile["model"]["base_channels"] = 16
     profile["training"]["epochs"] = 1
+    profile["eval_sets"].pop("gldv2-synthetic")
+    profile["title"] = "Of {all} places"
     profile["synthetic"]["path"] = "${DRAWN}"
     for entry in (*profile["train_sets"].values(), *profile["eval_sets"].values()):
         entry["path"] = entry["path"].replace("data/synthetic", "${DRAWN}")
@@ -50,5 +52,5 @@ def test_a_read_only_checkout_and_a_user_without_home(tmp_path):
     finally:
         subprocess.run(["chmod", "-R", "u+w", suite], check=True)
     assert run.returncode == 0, run.stderr[-5000:]
-    assert (elsewhere / "results/tiny/README.md").exists()
+    assert "# Of {all} places" in (elsewhere / "results/tiny/README.md").read_text()
     assert not list(suite.rglob("__pycache__"))

@@ -10,7 +10,7 @@ if "synthetic" in config:
         output:
             SYNTHETIC_FILES,
         params:
-            options=canonical(config["synthetic"]),
+            options=lambda w: canonical(config["synthetic"]),  # a function: it may hold braces
         log:
             f"{RESULTS}/logs/generate.log",
         benchmark:

@@ -66,7 +66,7 @@ rule page:
         f"{RESULTS}/README.md",
         f"{RESULTS}/provenance.json",
     params:
-        title=config.get("title"),
+        title=lambda w: str(config.get("title")),  # a function: it may hold braces
     log:
         f"{RESULTS}/logs/page.log",
     benchmark:

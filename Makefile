@@ -10,16 +10,20 @@ READY_DEV := $(VENV)/.ready-dev
 # Python keeps the byte code of what it imports, if it may; pip would first take a minute for all.
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(VENV)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt
+# Snakemake asks for a home and a name of the user; neither needs to be there.
+export HOME ?= /nonexistent
+export LOGNAME ?= $(shell id -u)
+# Tools run as `python -m`: below a space and a dollar sign, the scripts that pip writes do not start.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: all test bench lint test-slurm
 .DELETE_ON_ERROR:
 
 all: $(READY)
-	snakemake --cores all all
+	python -m snakemake --cores all all
 
 test: $(READY_DEV)
-	pytest
+	python -m pytest
 
 test-slurm: $(READY_DEV)
 	$(INSTALL) --editable '.[cluster]'
@@ -29,9 +33,9 @@ bench: $(READY_DEV)
 	python -m benchmarks.run
 
 lint: $(READY_DEV)
-	ruff check .
-	ruff format --check .
-	mypy
+	python -m ruff check .
+	python -m ruff format --check .
+	python -m mypy
 
 $(READY): constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -4,7 +4,7 @@ ruleorder: chance > embed
 rule chance:
     input:
         data=lambda w: data_files(config["eval_sets"][w.eval_set]),
-        recipe=f"{workflow.basedir}/baselines/chance.py",
+        recipe=code("baselines/chance.py"),
     output:
         [path.replace("{method}", "chance") for path in EMBEDDINGS],
     log:
@@ -12,4 +12,4 @@ rule chance:
     benchmark:
         f"{RESULTS}/benchmarks/embed/{{eval_set}}-chance.tsv"
     shell:
-        "python {input.recipe} --config {CONFIG} --eval-set {wildcards.eval_set} 2> {log}"
+        "{PYTHON} {input.recipe:q} --config {CONFIG:q} --eval-set {wildcards.eval_set:q} 2> {log:q}"

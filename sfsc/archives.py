@@ -4,7 +4,6 @@ import gzip
 import io
 import lzma
 import tarfile
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
@@ -134,5 +133,7 @@ def _require_the_end(stream: Any) -> None:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+    except InputError:
+        raise
+    except Exception as error:  # damaged archives make readers raise nearly anything
         raise InputError(f"{path}: is not a readable archive: {error}") from None

@@ -6,6 +6,7 @@ Imports are inside the commands, so that those that need neither torch nor plots
 import atexit
 import errno
 import gc
+import io
 import logging
 import sys
 from collections.abc import Iterable
@@ -63,6 +64,8 @@ def main() -> None:
     # free each, took a third of a short job's time.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
@@ -88,7 +91,7 @@ def generate(file: Path) -> None:
     synthetic = dict(config.read(file).get("synthetic", {}))
     if not synthetic:
         raise InputError(f"{file}: synthetic: the profile has no such section")
-    draw(Path(synthetic.pop("path")), SyntheticOptions(**synthetic))
+    draw(config.expanded(synthetic.pop("path")), SyntheticOptions(**synthetic))
 
 
 @main.command()

@@ -109,17 +109,24 @@ def settings(config: Config, train_set: str, method: str | None = None) -> dict[
         if entry.name == method:
             for more in (own.get("methods", {}).get(method, {}), entry.options):
                 chosen["training"] = _merged(chosen["training"], more)
+    if isinstance(weights := chosen["model"].get("pretrained"), str):
+        chosen["model"]["pretrained"] = filled(weights)
     return chosen
 
 
 def data_path(entry: Mapping[str, Any]) -> Path:
-    """The `path` of a set's entry, environment variables filled in."""
+    """The `path` of a set's entry, as `expanded`."""
     return expanded(entry["path"])
 
 
 def expanded(path: str) -> Path:
-    """A path of a configuration, environment variables filled in."""
-    return Path(os.path.expandvars(path))
+    """A path of a configuration, `filled`."""
+    return Path(filled(path))
+
+
+def filled(path: str) -> str:
+    """A path or an address of a configuration, environment variables and a leading ~ filled in."""
+    return os.path.expanduser(os.path.expandvars(path))  # noqa: PTH111 (for addresses, too)
 
 
 def packed_description(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,7 +139,7 @@ def is_generated(config: Config, entry: Mapping[str, Any]) -> bool:
     return (
         "path" in entry
         and "synthetic" in config
-        and data_path(entry).is_relative_to(config["synthetic"]["path"])
+        and data_path(entry).is_relative_to(expanded(config["synthetic"]["path"]))
     )
 
 
@@ -385,7 +392,7 @@ def _inconsistencies(config: Config) -> Iterator[str]:
     for section in ("train_sets", "eval_sets"):
         for name, entry in config[section].items():
             for key, path in data_paths(entry).items():
-                mistake = _mistake_of_path(config, entry, key, path)
+                mistake = _unset(entry[key]) or _mistake_of_path(config, entry, key, path)
                 if mistake:
                     yield f"{section}.{name}.{key}: {mistake}"
     packers: dict[Path, str] = {}
@@ -394,20 +401,29 @@ def _inconsistencies(config: Config) -> Iterator[str]:
             continue
         folder = expanded(entry["packed"])
         other = packers.setdefault(folder, name)
-        if unset := _unset(folder):
+        if unset := _unset(entry["packed"]):
             yield f"train_sets.{name}.packed: {unset}"
         elif packed_description(entry) != packed_description(config["train_sets"][other]):
             yield f"train_sets.{name}.packed: {folder} holds other images, those of {other}"
-    for key in ("path", "mirror"):
-        unset = _unset(expanded(config.get("fetch", {}).get(key, "")))
-        if unset:
-            yield f"fetch.{key}: {unset}"
+    for section, key in (("fetch", "path"), ("fetch", "mirror"), ("synthetic", "path")):
+        path = config.get(section, {}).get(key, "")
+        if unset := _unset(path):
+            yield f"{section}.{key}: {unset}"
+        elif set(filled(path)) & set("{}"):
+            yield f"{section}.{key}: {path} has braces, wildcards to Snakemake; leave them out"
+    of_sets = [(f"train_sets.{name}.", own) for name, own in config["train_sets"].items()]
+    for place, own in [("", config), *of_sets]:
+        weights = own.get("model", {}).get("pretrained")
+        if not isinstance(weights, str):
+            continue
+        if unset := _unset(weights):
+            yield f"{place}model.pretrained: {unset}"
+        elif not expanded(weights).is_file():
+            yield f"{place}model.pretrained: {weights} is no file; write the path of the weights"
 
 
 def _mistake_of_path(config: Config, entry: Mapping[str, Any], key: str, path: Path) -> str | None:
     root = fetch_root(config)
-    if unset := _unset(path):
-        return unset
     if root is not None and path.is_relative_to(root):
         return _mistake_of_fetched(entry, key, str(path.relative_to(root)))
     if not path.exists() and not is_generated(config, entry):
@@ -428,11 +444,14 @@ def _mistake_of_fetched(entry: Mapping[str, Any], key: str, name: str) -> str | 
     return None
 
 
-def _unset(path: Path) -> str | None:
-    variable = re.search(r"\$\{?(\w+)", str(path))
-    if variable is None:
-        return None
-    return (
-        f"the environment variable {variable[1]} is not set; set it to the data's place, or write"
-        " the path into the configuration"
-    )
+def _unset(path: str) -> str | None:
+    """What in a path of the configuration cannot be filled in."""
+    for variable in re.findall(r"\$\{?(\w+)", path):
+        if variable not in os.environ:
+            return (
+                f"the environment variable {variable} is not set; set it to the data's place, or"
+                " write the path into the configuration"
+            )
+    if (home := filled(path)).startswith("~"):
+        return f"there is no home folder {home.split('/')[0]}; set HOME, or write the path itself"
+    return None

@@ -4,6 +4,7 @@ import gzip
 import io
 import lzma
 import tarfile
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -100,3 +101,17 @@ def test_an_error_of_the_reader_is_its_own(tmp_path):
     (tmp_path / "a.tar").write_bytes(tar())
     with pytest.raises(OSError, match="disk full"), files_in(tmp_path / "a.tar", "test"):
         raise OSError("disk full")
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), compression=st.sampled_from(["", "gz", "xz"]))
+def test_nothing_but_an_input_error_comes_of_damage(tmp_path_factory, data, compression):
+    """In headers, most of all: there, tarfile raises much that is no TarError."""
+    content = bytearray(tar(compression))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(content) - 1) | st.integers(0, 511))
+        content[place % len(content)] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("damaged") / f"a.tar.{compression}".rstrip(".")
+    path.write_bytes(content)
+    with suppress(InputError):
+        read(path)

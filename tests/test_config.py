@@ -55,6 +55,12 @@ def test_the_profiles_are_in_order(name, monkeypatch, tmp_path):
         ("train_sets/landmarks/path", "no/such/place", "no/such/place does not exist"),
         ("train_sets/landmarks/path", "${NOT_SET_ANYWHERE}/x", "NOT_SET_ANYWHERE is not set"),
         ("eval_sets/digits/train_set", "letters", "'letters' is not one of train_sets"),
+        (
+            "train_sets/landmarks/path",
+            "~no-such-user/x",
+            "train_sets.landmarks.path: there is no home folder ~no-such-user",
+        ),
+        ("model/pretrained", "~/no-such.pth", "model.pretrained: ~/no-such.pth is no file"),
         ("eval_sets/roxford-synthetic/name", None, "'name' is a required property"),
         ("eval_sets/digits/search", {"kind": "faiss"}, "search: 'factory' is a required property"),
         ("eval_sets/digits/search", {"kind": "fast"}, "search.kind: 'fast' is not one of"),
@@ -171,6 +177,14 @@ def test_a_profile_in_another_encoding_or_a_folder_is_one_line(tmp_path):
         config.read(path)
     path.write_text("\ufeff" + yaml.safe_dump(MINI), encoding="utf-8")
     assert config.read(path) == MINI
+def test_where_synthetic_data_cannot_be_drawn():
+    for path, message in (
+        ("${NOT_SET_ANYWHERE}", "synthetic.path: the environment variable NOT_SET_ANYWHERE is"),
+        ("data/{x}", "synthetic.path: data/{x} has braces"),
+    ):
+        with pytest.raises(InputError) as caught:
+            config.check(changed("synthetic/path", path), "my.yaml")
+        assert message in str(caught.value)
 
 
 def test_several_mistakes_are_a_line_each():
@@ -297,3 +311,28 @@ def test_conda_users_get_the_same_versions():
 def test_the_shipped_profiles_are_in_order(file, tmp_path, monkeypatch):
     monkeypatch.setenv("SFSC_CIFAR10", str(tmp_path))
     assert config.read(file)["profile"]
+
+
+def test_home_and_variables_are_filled_in_every_path(tmp_path, monkeypatch):
+    """What a variable holds is taken as it is, a dollar sign included."""
+    odd = tmp_path / "it's $HOME"
+    (odd / "drawn").mkdir(parents=True)
+    (odd / "weights.pth").touch()
+    monkeypatch.setenv("HOME", str(odd))
+    monkeypatch.setenv("ODD", str(odd))
+    for start in ("~", "${ODD}"):
+        profile = changed("synthetic/path", f"{start}/drawn")
+        profile["train_sets"]["landmarks"] |= {
+            "path": f"{start}/drawn/gldv2", "packed": f"{start}/packed"
+        }  # fmt: skip
+        profile["eval_sets"]["roxford-synthetic"]["distractors"] = f"{start}"
+        profile["model"]["pretrained"] = f"{start}/weights.pth"
+        profile["fetch"] = {"path": f"{start}/sets", "mirror": f"{start}/mirror"}
+        for entry in profile["eval_sets"].values():
+            if "path" in entry:
+                entry["path"] = entry["path"].replace("data/synthetic", f"{start}/drawn")
+        config.check(profile, "my.yaml")
+        assert config.is_generated(profile, profile["train_sets"]["landmarks"])
+        assert config.fetch_root(profile) == odd / "sets"
+        weights = config.settings(profile, "landmarks")["model"]["pretrained"]
+        assert weights == str(odd / "weights.pth")

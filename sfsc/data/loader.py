@@ -107,6 +107,10 @@ class Batches(ABC):
         With `together` an epoch shuffles blocks of so many rows, and rows within each 64 blocks in
         a row, so that reading stays near where it is.
         """
+        if len(labels) < 2:
+            raise InputError(
+                f"a training set of {len(labels)} image: training takes two or more; add images"
+            )
         self._together = together
         self._labels = torch.from_numpy(labels)
         self._augment = augment

@@ -77,7 +77,7 @@ class PackedImages:
             # The cast is for simplejpeg, to which Arrow's bytes are signed.
             buffer = memoryview(encoded[row - starts[number]].as_buffer()).cast("B")
             pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(buffer, "RGB")
-        except ValueError as error:
+        except Exception as error:  # damaged images make decoders raise nearly anything
             raise InputError(
                 f"{shard}: {self.ids[row]} cannot be decoded ({error}); delete the shard, and pack"
                 " the set again"
@@ -102,7 +102,7 @@ def shard_path(folder: Path, number: int) -> Path:
 def _open(path: Path) -> pa.Table:
     try:
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); delete it, and pack the set again"
         ) from None

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from sfsc.data.pixels import decode
 from sfsc.files import InputError
 
-_LARGEST = 2**26
-"""Pixels of an image, and bytes of its file; Pillow decides what to do about larger ones."""
+_LARGEST_BOX = 2**26
+"""Pixels; most of so large a box would be black."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,55 +52,43 @@ class ArrayImages:
 
 @dataclass(frozen=True)
 class FileImages:
-    """Images in files, each cropped to its box where `boxes` gives one."""
+    """Images in files, each cropped to its box, in stored pixels, where `boxes` gives one."""
 
     ids: Sequence[str]
     paths: Sequence[Path]
     boxes: Sequence[Box] | None = None
+    as_shown: bool = False
+    """As viewers show them: turned as EXIF says, over white. Without: as they are stored."""
 
     def read(self, row: int, least: int = 0) -> NDArray[np.uint8]:
         path = self.paths[row]
         try:
-            pixels = _decoded(path, least if self.boxes is None else 0)
+            with path.open("rb") as file:
+                least = least if self.boxes is None else 0
+                pixels = decode(f"{path}:", file, least, self.as_shown)
         except FileNotFoundError:
             raise InputError(f"{path}: no such image (listed as {self.ids[row]!r})") from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise InputError(f"{path}: cannot be decoded: {error}") from None
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+            raise InputError(f"{path}: cannot be read: {error}") from None
         if self.boxes is not None:
-            x1, y1, x2, y2 = (round(corner) for corner in self.boxes[row])
-            where = f"{path}: the box {self.boxes[row]} of {self.ids[row]!r}"
-            height, width, _ = pixels.shape
-            if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
-                raise InputError(f"{where} lies outside the image of {width}x{height} pixels")
-            if not 0 < (x2 - x1) * (y2 - y1) <= _LARGEST:
-                raise InputError(
-                    f"{where} is {x2 - x1}x{y2 - y1} pixels; check its bbx in the ground truth"
-                )
-            if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
-                _log.warning(
-                    "%s reaches beyond the image of %dx%d pixels; the rest is black",
-                    where, width, height,
-                )  # fmt: skip
-            pixels = np.array(Image.fromarray(pixels).crop((x1, y1, x2, y2)))
+            box = self.boxes[row]
+            pixels = _cropped(f"{path}: the box {box} of {self.ids[row]!r}", pixels, box)
         return pixels
 
 
-def _decoded(path: Path, least: int) -> NDArray[np.uint8]:
-    encoded = path.read_bytes() if path.stat().st_size <= _LARGEST else b""
-    try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(encoded)
-        if height * width <= _LARGEST and colours in ("YCbCr", "Gray"):
-            # Pillow's pixels in two thirds of its time; fewer pixels only where that saves time.
-            pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-                encoded, "RGB", min_height=least, min_width=least, min_factor=2 if least else 1
-            )
-            return pixels
-    except ValueError:
-        pass  # Pillow reads more than JPEG, and says what is wrong
-    with Image.open(path) as image:
-        if least:
-            image.draft("RGB", (least, least))
-        return np.array(image.convert("RGB"))
+def _cropped(where: str, pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    x1, y1, x2, y2 = (round(corner) for corner in box)
+    height, width, _ = pixels.shape
+    of = f"the image of {width}x{height} pixels"
+    if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
+        raise InputError(f"{where} lies outside {of}")
+    if x1 >= x2 or y1 >= y2:
+        raise InputError(f"{where} holds not one pixel of {of}")
+    if (x2 - x1) * (y2 - y1) > max(_LARGEST_BOX, width * height):
+        raise InputError(f"{where} reaches too far beyond {of}; correct it")
+    if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
+        _log.warning("%s reaches beyond %s; the rest is black", where, of)
+    return np.array(Image.fromarray(pixels).crop((x1, y1, x2, y2)))
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,12 @@ FORMATS: Mapping[str, Callable[[torch.export.ExportedProgram, Path], _Run]] = {
 def _preprocessing(model: SubModel) -> dict[str, Any]:
     size = model.spec.image_size
     return {
+        "decode": {
+            "orientation": "EXIF",
+            "transparency": "over white",
+            "grey_16_bit": "upper 8 bits",
+            "grey_32_bit": "stretched from the darkest pixel to the brightest",
+        },
         "resize": {"height": size, "width": size, "interpolation": "bicubic"},
         "colour": "RGB",
         "scale": 1 / 255,

@@ -68,7 +68,7 @@ def draw_sheet(path: Path, hits: Hits, title: str) -> None:
             found = zip(line[1:], hits.rows[query], hits.scores[query], strict=True)
             for axes, row, score in found:
                 _show(axes, hits.gallery, int(row), f"{score:.3f}")
-        figure.suptitle(title)
+        figure.suptitle(title, parse_math=False)
         with replacing(path) as beside:
             figure.savefig(beside, dpi=_DPI)
 
@@ -77,7 +77,8 @@ def _show(axes: Axes, images: Images, row: int, title: str) -> None:
     image = Image.fromarray(images.read(row, _THUMBNAIL))
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))
     axes.imshow(image)
-    axes.set_title(f"{title}\n{_short(images.ids, row)}")
+    # Names may hold dollar signs, which are no mathematics.
+    axes.set_title(f"{title}\n{_short(images.ids, row)}", parse_math=False)
     axes.axis("off")
 
 

@@ -2,13 +2,13 @@
 
 import json
 import logging
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
 
+from sfsc.config import filled
 from sfsc.data.labels import read_csv
 from sfsc.data.revisited import load_gnd
 from sfsc.fetch.catalogue import Item
@@ -29,7 +29,7 @@ def at_mirror(item: Item, mirror: str | None) -> Item:
     """The item at a mirror: an address, or a folder of this machine; `name` leads on from it."""
     if mirror is None:
         return item
-    base = os.path.expandvars(mirror)
+    base = filled(mirror)
     if "://" not in base:
         base = Path(base).resolve().as_uri()
     return replace(item, url=f"{base.rstrip('/')}/{item.name}")

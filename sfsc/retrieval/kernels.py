@@ -3,15 +3,38 @@
 They hold no lock: threads run them side by side.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache
 from numpy.typing import NDArray
 
 FIXED_POINT = 2.0**26
 _GROUP = 64
 
-# Sums may be reordered: those of integers below 2**53, the only ones here, come out the same.
-_compiled = numba.njit(nogil=True, cache=True, fastmath={"reassoc"})
+
+class _Cache(FunctionCache):
+    """Compiled code of earlier processes. What is broken, or cannot be kept, is compiled anew."""
+
+    def load_overload(self, *key: Any) -> Any:
+        with suppress(Exception):
+            return super().load_overload(*key)  # type: ignore[no-untyped-call]
+        return None
+
+    def save_overload(self, *compiled: Any) -> None:
+        with suppress(Exception):
+            super().save_overload(*compiled)  # type: ignore[no-untyped-call]
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    # Sums may be reordered: those of integers below 2**53, the only ones here, come out the same.
+    dispatcher: Any = numba.njit(nogil=True, fastmath={"reassoc"})(function)
+    with suppress(RuntimeError):  # numba found no folder that can be written to
+        dispatcher._cache = _Cache(function)  # type: ignore[no-untyped-call]
+    return dispatcher
 
 
 @_compiled

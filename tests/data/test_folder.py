@@ -1,4 +1,5 @@
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfsc.data.folder import retrieval_set, train_set
+from sfsc.data.folder import loose_images, retrieval_set, train_set
 from sfsc.files import InputError
 
 
@@ -28,6 +29,11 @@ CONTENT = {
     "train/cat/notes.txt": b"no image",
     "train/cat/._9.png": b"no image",
     "README": b"no image",
+    "train/.ipynb_checkpoints/0-checkpoint.png": encoded("red"),
+    "train/__MACOSX/1.png": encoded("red"),
+    "train/@eaDir/1.png": encoded("red"),
+    "train/dog/Thumbs.db": b"no image",
+    "__MACOSX/train/cow/1.png": encoded("red"),
 }
 TRAIN_IDS = ["train/cat/9.png", "train/dog/1.png", "train/dog/2.png"]
 
@@ -173,3 +179,57 @@ def test_a_split_without_images_is_refused(tmp_path):
         train_set(write_folder(tmp_path / "images", only_test))
     with pytest.raises(InputError, match=message):
         train_set(write_tar(tmp_path / "x.tar", only_test))
+
+
+def test_litter_is_no_part_of_a_gallery(tmp_path):
+    root = write_folder(tmp_path / ".cache" / "images", CONTENT)
+    assert loose_images(root).ids == sorted([*TRAIN_IDS, *retrieval_set(root).gallery.ids])
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    elsewhere = write_folder(tmp_path / "elsewhere", {"x/hit.png": encoded()})
+    root = write_folder(tmp_path / "gallery", {"b/1.png": encoded()})
+    (root / "a").symlink_to("b")  # is there under its own name
+    (root / "linked").symlink_to(elsewhere)
+    (elsewhere / "x" / "back").symlink_to(root)
+    assert loose_images(root).ids == ["b/1.png", "linked/x/hit.png"]
+    (root / "train").mkdir()
+    (root / "train" / "cat").symlink_to(elsewhere / "x")
+    assert train_set(root).images.ids == ["train/cat/hit.png"]
+
+
+def test_what_is_no_file_is_no_image_but_a_broken_link_is_named(tmp_path):
+    root = write_folder(
+        tmp_path / "train" / "cat", {"1.png": encoded(), "2.png/note": b""}
+    ).parents[1]
+    os.mkfifo(root / "train" / "cat" / "3.png")
+    assert train_set(root).images.ids == ["train/cat/1.png"]
+    (root / "train" / "cat" / "4.png").symlink_to("nowhere")
+    images = train_set(root).images
+    with pytest.raises(InputError, match=r"4\.png: no such image"):
+        images.read(1)
+
+
+def test_a_name_that_is_not_utf_8_becomes_text(tmp_path, source):
+    name = os.fsdecode(b"caf\xe9")
+    content = {f"train/{name}/{name}.png": encoded(), "train/dog/1.png": encoded()}
+    for root in (
+        write_folder(tmp_path / "named", content),
+        write_tar(tmp_path / "named.tar", content),
+    ):
+        split = train_set(root)
+        assert split.images.ids == [r"train/caf\xe9/caf\xe9.png", "train/dog/1.png"]
+        assert split.classes == [r"caf\xe9", "dog"]
+        assert split.images.read(0).shape == (6, 8, 3)
+
+
+def test_photographs_are_turned_as_viewers_show_them(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 6)).save(buffer, "JPEG", exif=turned)
+    content = {f"{split}/a/1.jpg": buffer.getvalue() for split in ("train", "test")}
+    folder = write_folder(tmp_path / "images", content)
+    archive = write_tar(tmp_path / "images.tar", content)
+    sets = [train_set(folder).images, retrieval_set(archive).gallery, loose_images(folder)]
+    assert {images.read(0).shape for images in sets} == {(8, 6, 3)}

@@ -134,3 +134,8 @@ def test_array_images_read_what_they_hold():
     pixels = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
     images = ArrayImages(["a", "b"], pixels)
     assert np.array_equal(images.read(1), pixels[1])
+
+
+def test_a_training_set_of_one_image_is_refused():
+    with pytest.raises(InputError, match="a training set of 1 image: training takes two or more"):
+        batches(count=1)

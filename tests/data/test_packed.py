@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
-from sfsc.data import packed, packing
+from sfsc.data import folder, packed, packing
 from sfsc.data.decoding import DecodedBatches
 from sfsc.data.loader import Augment
 from sfsc.data.sets import ArrayImages, FileImages, TrainSet, some_classes
@@ -209,7 +210,7 @@ def test_large_files_are_decoded_smaller_but_never_too_small(tmp_path):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 300), st.integers(2, 40), st.integers(0, 3))
+@given(st.integers(2, 300), st.integers(2, 40), st.integers(0, 3))
 def test_an_order_by_blocks_visits_each_row_once_and_stays_near(count, together, epoch):
     pixels = np.zeros((count, 8, 8, 3), np.uint8)
     images = ArrayImages([str(row) for row in range(count)], pixels)
@@ -236,3 +237,21 @@ def test_a_share_of_the_classes_keeps_their_images():
     assert some_classes(source, 0.3).classes == some.classes
     assert len(some_classes(source, 0.001).classes) == 1
     assert some_classes(source, 1.0).classes == source.classes
+
+
+def test_a_folder_is_packed_whatever_its_names_and_what_damages_its_images(tmp_path):
+    """A name that is not UTF-8; an image at which a decoder raises an error of its own."""
+    place = tmp_path / "train" / "cat"
+    place.mkdir(parents=True)
+    Image.new("RGB", (40, 40)).save(place / os.fsdecode(b"caf\xe9.jpg"))
+    if features.check("avif"):
+        whole = io.BytesIO()
+        Image.new("RGB", (40, 40)).save(whole, "AVIF")
+        content = bytearray(whole.getvalue())
+        start = content.index(b"iloc") + 4
+        content[start : start + 20] = bytes(20)
+        (place / "bad.jpg").write_bytes(content)
+    packing.pack(folder.train_set(tmp_path), tmp_path / "packed", 24, HOW, on_bad_image="skip")
+    assert packed.train_set(tmp_path / "packed", HOW).images.ids == [r"train/cat/caf\xe9.jpg"]
+    if features.check("avif"):
+        assert "bad.jpg: cannot be decoded" in (tmp_path / "packed" / "broken.csv").read_text()

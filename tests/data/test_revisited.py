@@ -77,6 +77,37 @@ def test_boxes_that_leave_the_image(tmp_path, caplog):
     assert "q.jpg: the box" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ([-1e300, -1e300, 1e300, 1e300], r"p\.jpg: the box .* reaches too far beyond"),
+        ([0, 0, 20000, 20000], r"p\.jpg: the box .* reaches too far beyond the image of 40x30"),
+        ([3.1, 3.1, 3.4, 9.0], r"p\.jpg: the box .* holds not one pixel"),
+        ([1e300, 0, 2e300, 5], r"p\.jpg: the box .* lies outside"),
+    ],
+)
+def test_boxes_far_outside_are_one_line(tmp_path, box, message):
+    far = copy.deepcopy(GND)
+    far["gnd"][0]["bbx"] = box
+    write(tmp_path, far)
+    (tmp_path / "jpg").mkdir()
+    Image.new("RGB", (40, 30)).save(tmp_path / "jpg" / "p.jpg")
+    with pytest.raises(InputError, match=message):
+        retrieval_set(tmp_path, "tiny").queries.read(0)
+
+
+def test_boxes_count_stored_pixels(tmp_path):
+    write(tmp_path, GND)
+    (tmp_path / "jpg").mkdir()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for name in ("p", "a"):
+        Image.new("RGB", (40, 30)).save(tmp_path / "jpg" / f"{name}.jpg", exif=turned)
+    evaluation = retrieval_set(tmp_path, "tiny")
+    assert evaluation.queries.read(0).shape == (20, 10, 3)
+    assert evaluation.gallery.read(0).shape == (30, 40, 3)
+
+
 def test_distractors_join_the_gallery_and_nothing_else_changes(tmp_path):
     write(tmp_path, GND)
     million = tmp_path / "revisitop1m"

@@ -1,5 +1,7 @@
 """Search over a folder: against a naive loop, and what the command prints and draws."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +42,20 @@ def test_the_command_prints_and_draws_the_hits(make_model, folder, tmp_path):
     assert (len(rows), rows[1][:2]) == (2, ["one.jpg", "2"])
     with Image.open(sheet) as drawn:
         assert len(drawn.convert("RGB").getcolors(1 << 24)) > 1000
+
+
+def test_names_that_look_like_mathematics_or_are_no_text(make_model, folder, tmp_path):
+    names = ["from_$5_to_$6.jpg", "caf\u00e9.jpg", os.fsdecode(b"caf\xe9.jpg")]
+    for name in names:
+        (folder / name).write_bytes((folder / "a" / "one.jpg").read_bytes())
+    model = make_model(1.0).rename(tmp_path / "$w_$.safetensors")
+    command = ["search", folder / names[2], "--query-model", model, "--gallery", folder]
+    command += ["--gallery-model", model, "--top", 9, "--sheet", tmp_path / "sheet.png"]
+    runner = CliRunner(charset="ascii")  # as a terminal may be
+    result = runner.invoke(main, [str(word) for word in command], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert all(name in result.output for name in (names[0], r"caf\xe9.jpg"))
+    assert (tmp_path / "sheet.png").exists()
 
 
 def test_refusals(make_model, folder, tmp_path):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,19 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+
+
+def code(name):
+    """A file of the suite as an input, seen from where the workflow runs."""
+    path = os.path.relpath(f"{workflow.basedir}/{name}")
+    if set(path) & set("{}"):
+        raise WorkflowError(f"{path}: has braces in it, wildcards to Snakemake; run in the suite's own folder")
+    return path
+
+
+PYTHON = shlex.quote(sys.executable)
+# Not by the script of that name: in a checkout below a space and a dollar sign it does not start.
+SFSC = f"{PYTHON} -P -m sfsc"
 FETCHED = profiles.fetch_root(config)
 RESULTS = str(profiles.results(config))
 METHODS = profiles.method_names(config)

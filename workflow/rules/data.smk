@@ -3,22 +3,20 @@
 SYNTHETIC_FILES = []
 
 if "synthetic" in config:
-    SYNTHETIC_FILES = [
-        f"{config['synthetic']['path']}/gldv2/train_clean.csv",
-        f"{config['synthetic']['path']}/rsynthetic/gnd_rsynthetic.pkl",
-    ]
+    DRAWN = profiles.expanded(config["synthetic"]["path"])
+    SYNTHETIC_FILES = [f"{DRAWN}/gldv2/train_clean.csv", f"{DRAWN}/rsynthetic/gnd_rsynthetic.pkl"]
 
     rule generate:
         output:
             SYNTHETIC_FILES,
         params:
-            options=canonical(config["synthetic"]),
+            options=lambda w: canonical(config["synthetic"]),  # a function: it may hold braces
         log:
             f"{RESULTS}/logs/generate.log",
         benchmark:
             f"{RESULTS}/benchmarks/generate/synthetic.tsv"
         shell:
-            "sfsc generate --config {CONFIG} 2> {log}"
+            "{SFSC} generate --config {CONFIG:q} 2> {log:q}"
 
 
 if FETCHED:
@@ -36,7 +34,7 @@ if FETCHED:
             item="|".join(re.escape(item.name) for item in needed(config)),
         localrule: True
         shell:
-            "sfsc fetch --config {CONFIG} {wildcards.item} 2> {log}"
+            "{SFSC} fetch --config {CONFIG:q} {wildcards.item:q} 2> {log:q}"
 
 
 PACKED = {
@@ -68,4 +66,4 @@ if PACKED:
         benchmark:
             f"{RESULTS}/benchmarks/pack/{{folder}}.tsv"
         shell:
-            "sfsc pack --config {CONFIG} --train-set {params.name} --workers {threads} 2> {log:q}"
+            "{SFSC} pack --config {CONFIG:q} --train-set {params.name:q} --workers {threads} 2> {log:q}"

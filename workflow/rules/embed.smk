@@ -31,5 +31,5 @@ rule embed:
     benchmark:
         f"{RESULTS}/benchmarks/embed/{{eval_set}}-{{method}}.tsv"
     shell:
-        "sfsc embed --config {CONFIG} --eval-set {wildcards.eval_set} --method {wildcards.method}"
-        " 2> {log}"
+        "{SFSC} embed --config {CONFIG:q} --eval-set {wildcards.eval_set:q} --method {wildcards.method:q}"
+        " 2> {log:q}"

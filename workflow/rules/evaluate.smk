@@ -17,8 +17,8 @@ rule evaluate:
     benchmark:
         f"{RESULTS}/benchmarks/evaluate/{{eval_set}}-{{method}}.tsv"
     shell:
-        "sfsc evaluate-method --config {CONFIG} --eval-set {wildcards.eval_set}"
-        " --method {wildcards.method} 2> {log}"
+        "{SFSC} evaluate-method --config {CONFIG:q} --eval-set {wildcards.eval_set:q}"
+        " --method {wildcards.method:q} 2> {log:q}"
 
 
 rule collect:
@@ -38,7 +38,7 @@ rule collect:
     benchmark:
         f"{RESULTS}/benchmarks/collect/all.tsv"
     shell:
-        "(sfsc collect --config {CONFIG} && sfsc cost --config {CONFIG}) 2> {log}"
+        "({SFSC} collect --config {CONFIG:q} && {SFSC} cost --config {CONFIG:q}) 2> {log:q}"
 
 
 # Waits for all cores: what runs beside it would be measured with it.
@@ -53,7 +53,7 @@ rule latency:
     benchmark:
         f"{RESULTS}/benchmarks/report/latency.tsv"
     shell:
-        "sfsc latency --config {CONFIG} --workers {threads} 2> {log}"
+        "{SFSC} latency --config {CONFIG:q} --workers {threads} 2> {log:q}"
 
 
 # Apart from `collect`, so that the ablation alone trains none of the baselines.
@@ -76,4 +76,4 @@ rule collect_ablation:
     benchmark:
         f"{RESULTS}/benchmarks/collect/ablation.tsv"
     shell:
-        "sfsc collect --config {CONFIG} {params.methods} --out {RESULTS}/ablation 2> {log}"
+        "{SFSC} collect --config {CONFIG:q} {params.methods} --out {RESULTS:q}/ablation 2> {log:q}"

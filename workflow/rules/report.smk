@@ -30,7 +30,7 @@ rule tables_of_all_methods:
     benchmark:
         f"{RESULTS}/benchmarks/report/tables.tsv"
     shell:
-        "sfsc tables --config {CONFIG} {params.names} 2> {log}"
+        "{SFSC} tables --config {CONFIG:q} {params.names} 2> {log:q}"
 
 
 rule tune:
@@ -43,7 +43,7 @@ rule tune:
     benchmark:
         f"{RESULTS}/benchmarks/report/tune.tsv"
     shell:
-        "sfsc tune --config {CONFIG} 2> {log}"
+        "{SFSC} tune --config {CONFIG:q} 2> {log:q}"
 
 
 rule ablation_table:
@@ -58,7 +58,7 @@ rule ablation_table:
     benchmark:
         f"{RESULTS}/benchmarks/report/ablation.tsv"
     shell:
-        "sfsc tables --config {CONFIG} --scores {RESULTS}/ablation ablation 2> {log}"
+        "{SFSC} tables --config {CONFIG:q} --scores {RESULTS:q}/ablation ablation 2> {log:q}"
 
 
 rule figures:
@@ -73,7 +73,7 @@ rule figures:
     benchmark:
         f"{RESULTS}/benchmarks/report/figures.tsv"
     shell:
-        "sfsc figures --config {CONFIG} 2> {log}"
+        "{SFSC} figures --config {CONFIG:q} 2> {log:q}"
 
 
 rule page:
@@ -86,10 +86,10 @@ rule page:
         f"{RESULTS}/provenance.json",
         f"{RESULTS}/config.yaml",
     params:
-        title=config.get("title"),
+        title=lambda w: str(config.get("title")),  # a function: it may hold braces
     log:
         f"{RESULTS}/logs/page.log",
     benchmark:
         f"{RESULTS}/benchmarks/report/page.tsv"
     shell:
-        "sfsc page --config {CONFIG} 2> {log}"
+        "{SFSC} page --config {CONFIG:q} 2> {log:q}"

@@ -7,7 +7,7 @@ def recipe(method):
     """The file whose change trains a method again."""
     name = profiles.method_file(config, method)
     built_in = name in profiles.BUILT_IN
-    return f"{workflow.basedir}/" + ("sfsc/method.py" if built_in else f"baselines/{name}.py")
+    return code("sfsc/method.py" if built_in else f"baselines/{name}.py")
 
 
 # What a training asks of SLURM beside memory, time and threads.
@@ -25,12 +25,16 @@ def launcher(wildcards, threads):
         return (
             ': "${SLURM_JOB_ID:?nodes: more than 1 needs profiles/slurm}"; srun --kill-on-bad-exit'
             f" --nodes {NODES} --ntasks {NODES} --cpus-per-task {threads}"
-            f" torchrun --nnodes {NODES} --nproc-per-node {PROCESSES} --no-python"
+            f" {PYTHON} -m torch.distributed.run --nnodes {NODES} --nproc-per-node {PROCESSES} --no-python"
             # On the first machine; jobs that share it have shells of different numbers.
             " --rdzv-backend c10d --rdzv-id $SLURM_JOB_ID-$$"
             " --rdzv-endpoint $(hostname):$((20000 + $$ % 10000)) "
         )
-    return f"torchrun --standalone --nproc-per-node {PROCESSES} --no-python " if PROCESSES > 1 else ""
+    return (
+        f"{PYTHON} -m torch.distributed.run --standalone --nproc-per-node {PROCESSES} --no-python "
+        if PROCESSES > 1
+        else ""
+    )
 
 
 rule train:
@@ -62,5 +66,5 @@ rule train:
     benchmark:
         f"{RESULTS}/benchmarks/train/{{train_set}}-{{method}}-seed{{seed}}.tsv"
     shell:
-        "{params.launcher}sfsc train --config {CONFIG} --train-set {wildcards.train_set}"
-        " --method {wildcards.method} --seed {wildcards.seed} 2> {log}"
+        "{params.launcher}{SFSC} train --config {CONFIG:q} --train-set {wildcards.train_set:q}"
+        " --method {wildcards.method:q} --seed {wildcards.seed:q} 2> {log:q}"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sfsc.files import InputError
 from sfsc.switchable.backbone import RESNET_STAGE, NetworkSpec, backbone
 from sfsc.switchable.convert import PrivateNorm, fill, make_switchable, shrink
-from sfsc.switchable.cut import BARE, NORMS, cuts
+from sfsc.switchable.cut import BARE, NORMS, cuts, guard_strided_pointwise
 
 
 class StaticNetwork(nn.Module):
@@ -143,6 +143,7 @@ def build(spec: NetworkSpec, widths: Sequence[float], seed: int) -> SwitchableNe
 def _full_network(spec: NetworkSpec) -> tuple[StaticNetwork, str]:
     """The network at width 1.0, plain, and the name of the convolution that reads the image."""
     model, image_reader = backbone(spec)
+    guard_strided_pointwise(model)
     features = getattr(model, "head_hidden_size", model.num_features)
     network = StaticNetwork(model, nn.Linear(features, spec.embedding_dim, bias=False))
     image_reader = f"backbone.{image_reader}"

@@ -1,6 +1,7 @@
 # make all    the environment, then the whole workflow on the default profile
 # make test   the environment, then the tests
-# make bench  speed and memory, measured on this machine, to results/benchmarks/
+# make bench  speed and memory, measured on this machine, to results/benchmarks/; with QUICK=1
+#             small sizes that measure nothing, in less than a minute
 # make lint   ruff and mypy
 # make test-slurm   the tiny profile through a SLURM of one node (root, Debian)
 VENV := .venv
@@ -31,7 +32,7 @@ test-slurm: $(READY_DEV)
 	tests/slurm/run.sh
 
 bench: $(READY_DEV)
-	python -m benchmarks.run
+	python -m benchmarks.run $(if $(QUICK),--quick)
 
 lint: $(READY_DEV)
 	ruff check .

@@ -24,7 +24,7 @@ def write_provenance(results: Path, config: Mapping[str, Any]) -> None:
     """Write provenance.json; stages are the summed wall seconds of their jobs' benchmarks."""
     facts = {
         "profile": config["profile"],
-        **_commit(),
+        **commit(),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "hardware": hardware(),
@@ -36,7 +36,9 @@ def write_provenance(results: Path, config: Mapping[str, Any]) -> None:
         beside.write_text(json.dumps(facts, indent=2) + "\n")
 
 
-def _commit() -> dict[str, Any]:
+def commit() -> dict[str, Any]:
+    """The commit checked out, and whether files differ from it; None outside a repository."""
+
     def git(*arguments: str) -> str:
         return subprocess.run(
             ["git", *arguments], capture_output=True, text=True, check=True

@@ -30,7 +30,7 @@ _QUICK: dict[Any, dict[str, Any]] = {
     evaluation.labelled: {"rows": 1_000, "models": 2, "dimension": 64},
     evaluation.bootstrap: {"queries": 50},
     evaluation.growth: {"sizes": (1_000, 10_000), "queries": 20, "dimension": 64},
-    training.step: {"batch": 8, "repeats": 1},
+    training.step: {"batch": 8, "repeats": 1, "memory_of": ["sfsc"]},
     training.loading: {"batch": 8, "repeats": 1, "photographs": 64},
     training.widths: {"batch": 4, "repeats": 1},
     training.processes: {"batch": 8, "repeats": 1},

@@ -6,10 +6,11 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ import torch
 from matplotlib.figure import Figure as Drawing
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import spawn, start_processes
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import steps
@@ -40,7 +41,9 @@ def check() -> None:
     same_on_two_processes()
 
 
-def step(batch: int = 128, repeats: int = 15) -> list[Figure]:
+def step(
+    batch: int = 128, repeats: int = 15, memory_of: Sequence[str] = tuple(WAYS)
+) -> list[Figure]:
     """Four widths in one step: its time, the projection's share of it, and three other ways."""
     problem = steps.problem(_SPEC, batch)
     ways: dict[str, Way] = {name: make(problem) for name, make in WAYS.items()}
@@ -52,7 +55,7 @@ def step(batch: int = 128, repeats: int = 15) -> list[Figure]:
     timed = sfsc(problem, part=clock)
     for _ in range(repeats):
         timed.step()
-    memory = {name: _peak_of(name, batch) for name in WAYS}
+    memory = {name: _peak_of(name, batch) for name in memory_of}
     return [
         Figure(f"sfsc, 4 widths, batch {batch}", seconds["sfsc"], "s"),
         Figure("the same widths as separate static networks", alone, "s"),
@@ -134,8 +137,8 @@ def processes(batch: int = 128, repeats: int = 12) -> list[Figure]:
     """Images a second by one process of one thread and by two, which share each batch."""
     speeds = {}
     for count in (1, 2):
-        queue = multiprocessing.get_context("spawn").SimpleQueue()
-        spawn(_timed_steps, (count, _free_port(), batch, repeats, queue), nprocs=count)
+        queue = multiprocessing.get_context("forkserver").SimpleQueue()
+        _start(_timed_steps, (count, _free_port(), batch, repeats, queue), count)
         speeds[count] = batch / queue.get()
     return [
         Figure("one process", speeds[1], "images/s"),
@@ -167,7 +170,7 @@ def same_on_two_processes() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         added = Path(folder) / "added.safetensors"
-        spawn(_write_added, (_free_port(), half, added), nprocs=2)
+        _start(_write_added, (_free_port(), half, added), 2)
         found = load_file(added)
     expected = steps.added(sfsc(whole), range(len(WIDTHS)))
     same = {name: tensor for name, tensor in found.items() if "running_var" not in name}
@@ -179,6 +182,11 @@ def _write_added(rank: int, port: int, problem: Problem, path: Path) -> None:
         added = steps.added(sfsc(problem, together=together), range(len(WIDTHS)))
         if rank == 0:
             save_file({name: tensor.contiguous() for name, tensor in added.items()}, path)
+
+
+def _start(work: Callable[..., None], arguments: tuple[Any, ...], count: int) -> None:
+    """In fresh processes whose imports are made once for all, and wait for them."""
+    start_processes(work, arguments, nprocs=count, start_method="forkserver")
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from sfsc.files import replacing
 from sfsc.progress import progress
 from sfsc.submodel import SubModel
 from sfsc.switchable.backbone import NetworkSpec
+from sfsc.switchable.cut import StridedPointwise
 from sfsc.switchable.network import StaticNetwork, SwitchableNetwork, build
 
 _WIDTHS = (0.25, 0.5, 0.75, 1.0)
@@ -185,8 +186,8 @@ def _built(backbone: Any, size: int) -> nn.Module:
     model: Any = timm.create_model(backbone.pretrained_cfg["architecture"], num_classes=0, **args)
     for name, own in backbone.named_modules():
         kind: Any = type(own)
-        if kind is nn.Conv2d:
-            layer = kind(
+        if kind in (nn.Conv2d, StridedPointwise):
+            layer: nn.Module = nn.Conv2d(
                 own.in_channels, own.out_channels, own.kernel_size, own.stride, own.padding,
                 own.dilation, own.groups, own.bias is not None,
             )  # fmt: skip

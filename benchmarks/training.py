@@ -1,6 +1,7 @@
 """A training step of SFSC against separate static networks, TorchJD, and PCGrad as published."""
 
 import dataclasses
+import functools
 import multiprocessing
 import os
 import socket
@@ -235,6 +236,7 @@ def _grow(rank: int, name: str, batch: int, queue: "SimpleQueue[float]") -> None
     queue.put(during.gib - before.gib)
 
 
+@functools.cache
 def _multiply_adds(width: float) -> int:
     network = build(_SPEC, [width], 0).extract(0).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -16,8 +16,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks import command
+from benchmarks.agreement import hold
 from sfsc.data import packed
 from sfsc.data.decoding import DecodedBatches
 from sfsc.data.loader import Augment
@@ -25,30 +28,33 @@ from sfsc.data.packing import pack
 from sfsc.data.reading import at_most, read_all
 from sfsc.data.sets import FileImages, Images, TrainSet
 from sfsc.files import replacing
-from sfsc.report.provenance import hardware
 from sfsc.resources import CLEAN_IMAGES
 
-_OUT = Path("results/benchmarks")
-_IMAGES, _PIXELS, _SIZE, _REPEATS = 4096, 500, 224, 3
+_PIXELS, _SIZE = 500, 224
+_GREY_LEVELS = 4.0
+"""How far, in the mean, an image may be from the same one that another library decoded, resized or
+compressed once more: of 256 levels."""
 
 
-def main() -> None:
+def main(out: Path, quick: bool) -> None:
     torch.set_num_threads(1)
+    count, repeats = (256, 1) if quick else (4096, 3)
     rows = []
-    _OUT.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=_OUT) as name:
+    with tempfile.TemporaryDirectory(dir=out) as name:
         folder = Path(name)
-        files = _photographs(folder / "jpg")
-        source = TrainSet(files, np.arange(_IMAGES) % 64, [str(label) for label in range(64)])
+        files = _photographs(folder / "jpg", count)
+        source = TrainSet(files, np.arange(count) % 64, [str(label) for label in range(64)])
+        check(source, folder / "checked")
         for cores in (1, 2):
-            bare = _rate(partial(_decode_all, files.paths, cores))
+            rate = partial(_rate, count, repeats)
+            bare = rate(partial(_decode_all, files.paths, cores))
             target = folder / f"packed{cores}"
-            packing = _rate(partial(pack, source, target, _SIZE, {}, workers=cores))
+            packing = rate(partial(pack, source, target, _SIZE, {}, workers=cores))
             shards = packed.train_set(target, {})
-            bytes_each = sum(f.stat().st_size for f in target.glob("shard-*.arrow")) / _IMAGES
-            small = _rate(partial(_decode_all, _unpacked(target), cores))
-            reading = statistics.median(_reading_rate(shards, cores) for _ in range(_REPEATS))
-            embedding = _rate(partial(_read_all, files, cores))
+            bytes_each = sum(f.stat().st_size for f in target.glob("shard-*.arrow")) / count
+            small = rate(partial(_decode_all, _unpacked(target), cores))
+            reading = statistics.median(_reading_rate(shards, cores) for _ in range(repeats))
+            embedding = rate(partial(_read_all, files, cores))
             rows += [
                 _row("packing, 500 to 224 pixels", cores, packing, bare, bytes_each / 1000),
                 _row("training reader, packed at 224 pixels", cores, reading, small),
@@ -56,19 +62,49 @@ def main() -> None:
             ]
     frame = pd.DataFrame(rows)
     text = (
-        f"{hardware()['cpu']}. {_IMAGES} drawn JPEG files of {_PIXELS} x {_PIXELS} pixels; medians"
-        f" of {_REPEATS} runs. Bare: Pillow decodes the same files, in as many processes, keeps its"
+        f"{command.measured_on()} {count} drawn JPEG files of {_PIXELS} x {_PIXELS} pixels; medians"
+        f" of {repeats} runs. Bare: Pillow decodes the same files, in as many processes, keeps its"
         " memory from one to the next, and does nothing else. Packing and the readers decode by"
         " simplejpeg, so that a ratio may pass 1; the reader of embedding resizes by Pillow's"
         " bicubic filter as well. kB an image: what packing writes."
         f" Hours: for {CLEAN_IMAGES:,} images on 16 such cores, if they scale alike.\n\n"
         f"{frame.to_markdown(index=False, floatfmt=('', '', '.0f', '.0f', '.2f', '.2f', '.1f'))}\n"
     )
-    with replacing(_OUT / "preparation.md") as beside:
+    with replacing(out / "preparation.md") as beside:
         beside.write_text(text)
-    with replacing(_OUT / "preparation.csv") as beside:
+    with replacing(out / "preparation.csv") as beside:
         frame.to_csv(beside, index=False)
     print(text)
+
+
+def check(source: TrainSet, folder: Path, few: int = 64) -> None:
+    """Hold what is packed and read to what Pillow decodes and resizes, image by image."""
+    images = FileImages(source.images.ids[:few], source.images.paths[:few])  # type: ignore[attr-defined]
+    pack(TrainSet(images, source.labels[:few], source.classes), folder, _SIZE, {}, workers=1)
+    written = {path.stem: path for path in _unpacked(folder)}
+    wanted = set(images.ids)
+    hold("images packed and images given, in number,", len(wanted ^ set(written)), 0)
+    read = list(read_all(images, range(few), at_most(400)))
+    shards = packed.train_set(folder, {})
+    back = {name: shards.images.read(row) for row, name in enumerate(shards.images.ids)}
+    for row, (name, path) in enumerate(zip(images.ids, images.paths, strict=True)):
+        _hold_pixels("an image packed and by Pillow", _by_pillow(written[name]),
+                     _by_pillow(path, _SIZE))  # fmt: skip
+        _hold_pixels("a packed image read and by Pillow", back[name], _by_pillow(written[name]))
+        _hold_pixels("embedding's image and Pillow's", read[row], _by_pillow(path, 400))
+
+
+def _by_pillow(path: Path, size: int | None = None) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        whole = image.convert("RGB")
+    return np.asarray(whole.resize((size, size), Image.Resampling.BICUBIC) if size else whole)
+
+
+def _hold_pixels(what: str, found: object, expected: NDArray[np.uint8]) -> None:
+    if not isinstance(found, np.ndarray) or found.shape != expected.shape:
+        hold(what, np.inf, _GREY_LEVELS)
+    apart = np.abs(np.asarray(found, np.float64) - expected)
+    hold(f"{what}, in grey levels,", float(apart.mean()), _GREY_LEVELS)
 
 
 def _row(
@@ -85,11 +121,11 @@ def _row(
     }
 
 
-def _photographs(folder: Path) -> FileImages:
+def _photographs(folder: Path, count: int) -> FileImages:
     """Pictures with edges and grain, which compress like photographs: about 80 kB each."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
-    paths = [folder / f"{number:05d}.jpg" for number in range(_IMAGES)]
+    paths = [folder / f"{number:05d}.jpg" for number in range(count)]
     for path in paths:
         small = random.integers(0, 256, (25, 25, 3), np.uint8)
         image = Image.fromarray(small).resize((_PIXELS, _PIXELS), Image.Resampling.BICUBIC)
@@ -99,13 +135,13 @@ def _photographs(folder: Path) -> FileImages:
     return FileImages([path.stem for path in paths], paths)
 
 
-def _rate(work: Callable[[], object]) -> float:
+def _rate(count: int, repeats: int, work: Callable[[], object]) -> float:
     seconds = []
-    for _ in range(_REPEATS):
+    for _ in range(repeats):
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)
-    return _IMAGES / statistics.median(seconds)
+    return count / statistics.median(seconds)
 
 
 def _unpacked(packed: Path) -> list[Path]:
@@ -136,7 +172,7 @@ def _decode(paths: Sequence[Path]) -> None:
 
 def _read_all(images: Images, cores: int) -> None:
     torch.set_num_threads(cores)
-    for _ in read_all(images, range(_IMAGES), at_most(400)):
+    for _ in read_all(images, range(len(images.ids)), at_most(400)):
         pass
 
 
@@ -158,4 +194,4 @@ def _reading_rate(source: TrainSet, cores: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,66 +1,66 @@
 """A training step of SFSC against separate static networks, TorchJD, and PCGrad as published."""
 
+import dataclasses
+import functools
 import multiprocessing
 import os
 import socket
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure as Drawing
 from PIL import Image
-from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
+from safetensors.torch import load_file, save_file
+from torch.multiprocessing.spawn import spawn, start_processes
 from torch.utils.flop_counter import FlopCounterMode
-from torchjd import autojac
-from torchjd.aggregation import PCGrad
 
+from benchmarks import steps
+from benchmarks.steps import CLASSES, WAYS, WIDTHS, Problem, Way, separate, sfsc
 from benchmarks.timing import Clock, Figure, PeakMemory, medians
 from sfsc.data.decoding import DecodedBatches
 from sfsc.data.loader import Augment, MemoryBatches
 from sfsc.data.sets import FileImages
 from sfsc.files import replacing
-from sfsc.seeds import generator
 from sfsc.switchable.backbone import NetworkSpec
-from sfsc.switchable.network import StaticNetwork, SwitchableNetwork, build
-from sfsc.training.aggregation import project
-from sfsc.training.objectives import Evidence, SharedClassifier
-from sfsc.training.options import TrainingOptions
+from sfsc.switchable.network import build
 from sfsc.training.processes import Processes, joined
-from sfsc.training.step import Step
 
-_WIDTHS = (0.25, 0.5, 0.75, 1.0)
-_SPEC = NetworkSpec("resnet18", 128, 32, 2, {"layers": [1, 1, 1, 1]})
-_CLASSES, _SIZE, _RATE, _SCALE = 10, 32, 1e-3, 16.0
-
-_ALONE = Processes()
-
-Work = Callable[[], None]
+_SPEC = NetworkSpec("resnet18", 128, 32, 2, {"layers": [1, 1, 1, 1]}, image_size=32)
 
 
-def step(batch: int = 128, repeats: int = 15) -> list[Figure]:
+def check() -> None:
+    """Hold every way to make a step, and two processes, to the same update."""
+    steps.check(_SPEC)
+    same_on_two_processes()
+
+
+def step(
+    batch: int = 128, repeats: int = 15, memory_of: Sequence[str] = tuple(WAYS)
+) -> list[Figure]:
     """Four widths in one step: its time, the projection's share of it, and three other ways."""
-    images, labels = _batch(batch)
-    work: dict[str, Work] = {name: make(images, labels) for name, make in _WAYS.items()}
-    for width in _WIDTHS:
-        work[f"static {width}"] = _static(width, images, labels)
-    seconds = medians(work, repeats)
-    separate = sum(seconds[f"static {width}"] for width in _WIDTHS)
+    problem = steps.problem(_SPEC, batch)
+    ways: dict[str, Way] = {name: make(problem) for name, make in WAYS.items()}
+    for index, width in enumerate(WIDTHS):
+        ways[f"static {width}"] = separate(problem, index)
+    seconds = medians({name: way.step for name, way in ways.items()}, repeats)
+    alone = sum(seconds[f"static {width}"] for width in WIDTHS)
     clock = Clock()
-    timed = _sfsc(_WIDTHS, images, labels, part=clock)
+    timed = sfsc(problem, part=clock)
     for _ in range(repeats):
-        timed()
-    memory = {name: _peak_of(name, batch) for name in _WAYS}
+        timed.step()
+    memory = {name: _peak_of(name, batch) for name in memory_of}
     return [
         Figure(f"sfsc, 4 widths, batch {batch}", seconds["sfsc"], "s"),
-        Figure("the same widths as separate static networks", separate, "s"),
-        Figure("ratio", seconds["sfsc"] / separate),
+        Figure("the same widths as separate static networks", alone, "s"),
+        Figure("ratio", seconds["sfsc"] / alone),
         Figure("share of the projection in it, Gram matrix and combination included",
                clock.seconds["aggregation"] / sum(clock.seconds.values())),
         Figure("TorchJD: autojac and PCGrad", seconds["TorchJD"], "s"),
@@ -74,24 +74,27 @@ def step(batch: int = 128, repeats: int = 15) -> list[Figure]:
     ]  # fmt: skip
 
 
-def loading(folder: Path, batch: int = 128, repeats: int = 20) -> list[Figure]:
+def loading(
+    folder: Path, batch: int = 128, repeats: int = 20, photographs: int = 512
+) -> list[Figure]:
     """Batches from memory, augmented, and from JPEG files, against the step that they feed."""
-    pixels = np.random.default_rng(0).integers(0, 256, (10_000, _SIZE, _SIZE, 3), np.uint8)
-    labels = np.arange(10_000) % _CLASSES
+    size = _SPEC.image_size
+    pixels = np.random.default_rng(0).integers(0, 256, (10_000, size, size, 3), np.uint8)
+    labels = np.arange(10_000) % CLASSES
     augment = Augment(flip=True, shift=0.125)
     batches = MemoryBatches(pixels, labels, batch, augment, torch.device("cpu"))
     work = {
         "load": lambda: [batches.batch(0, number) for number in range(4)],
-        "step": _sfsc(_WIDTHS, *_batch(batch)),
+        "step": sfsc(steps.problem(_SPEC, batch)).step,
     }
     seconds = medians(work, repeats)
     cores = os.cpu_count() or 1
-    files = _photographs(folder, 512)
+    files = _photographs(folder, photographs)
     decoded = DecodedBatches(
         files, 224, np.zeros(len(files.ids), np.int64), 32, Augment(), torch.device("cpu"), cores
     )
     decoded.batch(0, 0)
-    start, number = time.perf_counter(), 16 * cores
+    start, number = time.perf_counter(), photographs // 32 * cores
     for ahead in range(number):
         decoded.batch(0, 1 + ahead)
     decoding = number * 32 / (time.perf_counter() - start)
@@ -106,9 +109,12 @@ def loading(folder: Path, batch: int = 128, repeats: int = 20) -> list[Figure]:
 
 def widths(out: Path, batch: int = 128, repeats: int = 7) -> list[Figure]:
     """Draw how a step's time grows with the multiply-adds of one to eight widths."""
-    images, labels = _batch(batch)
     families = [[(i + 1) / 8 for i in range(8 - count, 8)] for count in range(1, 9)]
-    work = {str(len(family)): _sfsc(family, images, labels) for family in families}
+    problem = steps.problem(_SPEC, batch)
+    work = {
+        str(len(family)): sfsc(dataclasses.replace(problem, widths=family)).step
+        for family in families
+    }
     seconds = medians(work, repeats)
     rows = [
         (len(family), sum(_multiply_adds(width) for width in family), seconds[str(len(family))])
@@ -128,13 +134,12 @@ def widths(out: Path, batch: int = 128, repeats: int = 7) -> list[Figure]:
     ]  # fmt: skip
 
 
-def processes(batch: int = 128, steps: int = 12) -> list[Figure]:
+def processes(batch: int = 128, repeats: int = 12) -> list[Figure]:
     """Images a second by one process of one thread and by two, which share each batch."""
     speeds = {}
     for count in (1, 2):
-        queue = multiprocessing.get_context("spawn").SimpleQueue()
-        arguments = (count, _free_port(), batch, steps, queue)
-        spawn(_timed_steps, arguments, nprocs=count)
+        queue = multiprocessing.get_context("forkserver").SimpleQueue()
+        _start(_timed_steps, (count, _free_port(), batch, repeats, queue), count)
         speeds[count] = batch / queue.get()
     return [
         Figure("one process", speeds[1], "images/s"),
@@ -144,20 +149,54 @@ def processes(batch: int = 128, steps: int = 12) -> list[Figure]:
 
 
 def _timed_steps(
-    rank: int, count: int, port: int, batch: int, steps: int, queue: "SimpleQueue[float]"
+    rank: int, count: int, port: int, batch: int, repeats: int, queue: "SimpleQueue[float]"
 ) -> None:
+    with _joined(rank, count, port) as together:
+        way = sfsc(steps.problem(_SPEC, batch // count), together=together)
+        seconds = medians({"step": way.step}, repeats)
+        if rank == 0:
+            queue.put(seconds["step"])
+
+
+def same_on_two_processes() -> None:
+    """Hold two processes to the update of one that has both their images.
+
+    Each has the same images, so that the statistics of its part are those of the whole.
+    """
+    spec = dataclasses.replace(_SPEC, image_size=16)
+    problem = steps.problem(spec, 4)
+    half = dataclasses.replace(problem, images=problem.images.double())
+    whole = dataclasses.replace(
+        half, images=half.images.repeat(2, 1, 1, 1), labels=half.labels.repeat(2)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        added = Path(folder) / "added.safetensors"
+        _start(_write_added, (_free_port(), half, added), 2)
+        found = load_file(added)
+    expected = steps.added(sfsc(whole), range(len(WIDTHS)))
+    same = {name: tensor for name, tensor in found.items() if "running_var" not in name}
+    steps.same_update("the update by two processes and by one", same, expected)
+
+
+def _write_added(rank: int, port: int, problem: Problem, path: Path) -> None:
+    with _joined(rank, 2, port) as together:
+        added = steps.added(sfsc(problem, together=together), range(len(WIDTHS)))
+        if rank == 0:
+            save_file({name: tensor.contiguous() for name, tensor in added.items()}, path)
+
+
+def _start(work: Callable[..., None], arguments: tuple[Any, ...], count: int) -> None:
+    """In fresh processes whose imports are made once for all, and wait for them."""
+    start_processes(work, arguments, nprocs=count, start_method="forkserver")
+
+
+@contextmanager
+def _joined(rank: int, count: int, port: int) -> Iterator[Processes]:
     names = {"RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ |= {name: str(value) for name, value in names.items()}
     torch.set_num_threads(1)
     with joined() as (together, _):
-        run = _sfsc(_WIDTHS, *_batch(batch // count), together=together)
-        seconds = []
-        for _ in range(steps + 2):
-            start = time.perf_counter()
-            run()
-            seconds.append(time.perf_counter() - start)
-        if rank == 0:
-            queue.put(float(np.median(seconds[2:])))
+        yield together
 
 
 def _photographs(folder: Path, count: int) -> FileImages:
@@ -177,122 +216,8 @@ def _free_port() -> int:
         return port
 
 
-def _batch(size: int) -> tuple[Tensor, Tensor]:
-    random = torch.Generator().manual_seed(0)
-    images = torch.randn(size, 3, _SIZE, _SIZE, generator=random)
-    labels = torch.randint(_CLASSES, (size,), generator=random)
-    return images.to(memory_format=torch.channels_last), labels
-
-
-def _networks() -> tuple[SwitchableNetwork, SharedClassifier]:
-    network = build(_SPEC, _WIDTHS, 0).to(memory_format=torch.channels_last)
-    return network, SharedClassifier(
-        len(_WIDTHS), _SPEC.embedding_dim, _CLASSES, lambda: Evidence(0.5)
-    )
-
-
-def _sfsc(
-    widths: Sequence[float],
-    images: Tensor,
-    labels: Tensor,
-    together: Processes = _ALONE,
-    part: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
-) -> Work:
-    objective = SharedClassifier(len(widths), _SPEC.embedding_dim, _CLASSES, lambda: Evidence(0.5))
-    options = TrainingOptions(epochs=1, batch_size=len(images), learning_rate=_RATE)
-    update = Step(build(_SPEC, widths, 0), objective, project, options, together, part)
-    random = generator(0)
-
-    def run() -> None:
-        update(images, labels, _RATE, random)
-
-    return run
-
-
-def _static(width: float, images: Tensor, labels: Tensor) -> Work:
-    network: StaticNetwork = build(_SPEC, [width], 0).extract(0)
-    network.to(memory_format=torch.channels_last)
-    objective = SharedClassifier(1, _SPEC.embedding_dim, _CLASSES, lambda: Evidence(0.5))
-    optimiser = _adamw([*network.parameters(), *objective.parameters()])
-
-    def run() -> None:
-        optimiser.zero_grad()
-        _loss(objective, 0, network(images), labels).backward()
-        optimiser.step()
-
-    return run
-
-
-def _by_torchjd(images: Tensor, labels: Tensor) -> Work:
-    network, objective = _networks()
-    parameters = [*network.parameters(), *objective.parameters()]
-    optimiser, aggregator = _adamw(parameters), PCGrad()
-
-    def run() -> None:
-        optimiser.zero_grad()
-        losses = [
-            _loss(objective, index, network(images, index), labels) for index in range(len(_WIDTHS))
-        ]
-        # One loss at a time: in parallel each would go back through the others' passes as well.
-        autojac.backward(losses, parallel_chunk_size=1)
-        autojac.jac_to_grad(parameters, aggregator)
-        optimiser.step()
-
-    return run
-
-
-def _by_literal_pcgrad(images: Tensor, labels: Tensor) -> Work:
-    network, objective = _networks()
-    parameters = [*network.parameters(), *objective.parameters()]
-    optimiser, random = _adamw(parameters), np.random.default_rng(0)
-
-    def run() -> None:
-        gradients = []
-        for index in range(len(_WIDTHS)):
-            optimiser.zero_grad()
-            _loss(objective, index, network(images, index), labels).backward()
-            gradients.append(
-                torch.cat(
-                    [
-                        (torch.zeros_like(p) if p.grad is None else p.grad.clone()).flatten()
-                        for p in parameters
-                    ]
-                )
-            )
-        projected = [gradient.clone() for gradient in gradients]
-        for i, gradient in enumerate(projected):
-            for j in random.permutation([j for j in range(len(gradients)) if j != i]):
-                inner = torch.dot(gradient, gradients[j])
-                if inner < 0:
-                    gradient -= inner / gradients[j].square().sum() * gradients[j]
-        update, start = torch.stack(projected).sum(dim=0), 0
-        for parameter in parameters:
-            end = start + parameter.numel()
-            parameter.grad = update[start:end].view_as(parameter).clone()
-            start = end
-        optimiser.step()
-
-    return run
-
-
-def _loss(objective: SharedClassifier, index: int, embeddings: Tensor, labels: Tensor) -> Tensor:
-    directions = _SCALE * nn.functional.normalize(embeddings, dim=1)
-    return objective(index, directions, labels).loss  # type: ignore[no-any-return]
-
-
-def _adamw(parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameters, lr=_RATE, fused=True)
-
-
-_WAYS: dict[str, Callable[[Tensor, Tensor], Work]] = {
-    "sfsc": partial(_sfsc, _WIDTHS),
-    "TorchJD": _by_torchjd,
-    "literal PCGrad": _by_literal_pcgrad,
-}
-
-
 def _peak_of(name: str, batch: int) -> float:
-    """What a fresh process needs for one of `_WAYS` above what it starts with, GiB."""
+    """What a fresh process needs for one of `WAYS` above what it starts with, GiB."""
     queue = multiprocessing.get_context("spawn").SimpleQueue()
     spawn(_grow, (name, batch, queue), nprocs=1)
     return float(queue.get())
@@ -301,20 +226,21 @@ def _peak_of(name: str, batch: int) -> float:
 def _grow(rank: int, name: str, batch: int, queue: "SimpleQueue[float]") -> None:
     del rank
     torch.set_num_threads(1)
-    images, labels = _batch(batch)
+    problem = steps.problem(_SPEC, batch)
     with PeakMemory() as before:
         time.sleep(0.2)
     with PeakMemory() as during:
-        run = _WAYS[name](images, labels)
+        way = WAYS[name](problem)
         for _ in range(3):
-            run()
+            way.step()
     queue.put(during.gib - before.gib)
 
 
+@functools.cache
 def _multiply_adds(width: float) -> int:
     network = build(_SPEC, [width], 0).extract(0).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(1, 3, _SIZE, _SIZE))
+        network(torch.zeros(1, 3, _SPEC.image_size, _SPEC.image_size))
     return int(counter.get_total_flops()) // 2
 
 

@@ -177,6 +177,8 @@ def test_a_profile_in_another_encoding_or_a_folder_is_one_line(tmp_path):
         config.read(path)
     path.write_text("\ufeff" + yaml.safe_dump(MINI), encoding="utf-8")
     assert config.read(path) == MINI
+
+
 def test_where_synthetic_data_cannot_be_drawn():
     for path, message in (
         ("${NOT_SET_ANYWHERE}", "synthetic.path: the environment variable NOT_SET_ANYWHERE is"),

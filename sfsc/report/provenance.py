@@ -29,7 +29,7 @@ def write_provenance(results: Path, config: Mapping[str, Any]) -> None:
     """
     facts = {
         "profile": config["profile"],
-        **_commit(),
+        **commit(),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "hardware": hardware(),
@@ -43,8 +43,11 @@ def write_provenance(results: Path, config: Mapping[str, Any]) -> None:
         beside.write_text(yaml.safe_dump(dict(config), sort_keys=False))
 
 
-def _commit() -> dict[str, Any]:
-    """Of the checkout that this library is in, whichever folder or repository one stands in."""
+def commit() -> dict[str, Any]:
+    """The suite's commit, and whether files differ from it; None outside a checkout of its own.
+
+    Of the checkout that this library is in, whichever folder or repository one stands in.
+    """
     # What a hook of another repository sets would lead there.
     environment = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
 

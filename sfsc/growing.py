@@ -35,8 +35,7 @@ class GrowingEmbeddings:
         if not self.rows:
             self._state.unlink(missing_ok=True)
             with writing(self._data):
-                self._array = np.lib.format.open_memmap(self._data, "w+", np.float32, shape)
-                _take_room(self._data)
+                self._array = _mapped(self._data, shape)
 
     def write(self, rows: Sequence[int], embeddings: NDArray[np.float32]) -> None:
         self._array[rows] = embeddings
@@ -54,12 +53,14 @@ class GrowingEmbeddings:
         self._state.unlink()
 
 
-def _take_room(path: Path) -> None:
-    """On the disk, for a file that will be mapped: a page without it ends the process, wordless."""
-    if sys.platform == "linux":
-        try:
+def _mapped(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """A new file, with all its room on the disk: to write to a page without ends the process."""
+    try:
+        array: NDArray[np.float32] = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+        if sys.platform == "linux":
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        except OSError:
-            path.unlink()
-            raise
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return array

@@ -103,6 +103,8 @@ def _start(folder: Path, plan: dict[str, Any]) -> None:
 def _remove(folder: Path, shards: str) -> None:
     for ending in ("arrow", "broken.json"):
         for path in folder.glob(f"{shards}.{ending}"):
+            if path.is_symlink() or not path.is_file():
+                raise InputError(f"{path}: is not of sfsc pack; move it away")
             path.unlink()
 
 

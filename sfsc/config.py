@@ -5,10 +5,10 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jsonschema
 import yaml
@@ -73,7 +73,10 @@ def check(config: Config, source: str) -> Config:
     Numbers that YAML or Snakemake's --config left as text, such as 1e-3, become numbers, in place,
     and so does 1.0 where a whole number belongs.
     """
-    _read_numbers(config)
+    try:
+        _read_numbers(config)
+    except RecursionError:  # YAML's anchors allow that
+        raise InputError(f"{source}: a section or list holds itself; write it out") from None
     mistakes = list(_schema_mistakes(config)) or list(_inconsistencies(config))
     if mistakes:
         raise InputError("\n".join(f"{source}: {mistake}" for mistake in mistakes))
@@ -234,7 +237,7 @@ def _is_number(_: Any, value: object) -> bool:
 
 
 # JSON Schema takes 1.0 for an integer, which Python does not, and nan and infinity for numbers.
-_Validator = jsonschema.validators.extend(
+_Validator: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
     jsonschema.Draft202012Validator,
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
         {"integer": _is_integer, "number": _is_number}
@@ -295,7 +298,7 @@ def _read_numbers(config: Config) -> None:
             for key in parents:
                 place = place[key]
             if place[last] is error.instance:  # it may be the key that is of another type
-                place[last] = _as_meant(error.instance, _listed(error.validator_value))
+                place[last] = _as_meant(error.instance, _types(error))
 
 
 def _as_meant(value: Any, types: list[str]) -> Any:
@@ -313,8 +316,9 @@ def _as_meant(value: Any, types: list[str]) -> Any:
     return value
 
 
-def _listed(types: str | list[str]) -> list[str]:
-    return [types] if isinstance(types, str) else types
+def _types(error: jsonschema.ValidationError) -> list[str]:
+    wanted: Any = error.validator_value
+    return [wanted] if isinstance(wanted, str) else wanted
 
 
 def _schema_mistakes(config: Config) -> Iterator[str]:
@@ -324,8 +328,9 @@ def _schema_mistakes(config: Config) -> Iterator[str]:
         if place in of_type and error.validator != "type":
             continue  # what else is wrong with it follows from that
         if error.validator == "additionalProperties":
-            known = error.schema.get("properties", {})
-            for key in error.instance:
+            schema: Any = error.schema
+            known = schema.get("properties", {})
+            for key in cast(Iterable[Any], error.instance):
                 if key not in known:
                     near = difflib.get_close_matches(str(key), known, n=1)
                     advice = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
@@ -335,8 +340,8 @@ def _schema_mistakes(config: Config) -> Iterator[str]:
         elif error.validator == "pattern":
             yield f"{place}: {error.instance!r} is no name: letters, digits and . _ - alone"
         elif error.validator == "type":
-            types = _listed(error.validator_value)
-            yield f"{place or 'the file'}: {_of_another_type(error.instance, types)}"
+            message = _of_another_type(error.instance, _types(error))
+            yield f"{place or 'the file'}: {message}"
         else:
             yield f"{place or 'the file'}: {error.message}"
 
@@ -381,8 +386,14 @@ def _inconsistencies(config: Config) -> Iterator[str]:
                 f"eval_sets.{name}.train_set: {entry['train_set']!r} is not one of train_sets "
                 f"({', '.join(config['train_sets'])})"
             )
+    processes = config.get("processes", 1) * config.get("nodes", 1)
     for name in config["train_sets"]:
         training = settings(config, name)["training"]
+        if training["batch_size"] % processes:
+            yield (
+                f"train_sets.{name}: training.batch_size: {training['batch_size']} images cannot be"
+                f" shared equally by {processes} processes; choose a multiple"
+            )
         packed = "packed" in config["train_sets"][name]
         if training.get("workers") and training.get("on_bad_image") == "skip" and not packed:
             yield (

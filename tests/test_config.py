@@ -126,6 +126,13 @@ def test_a_mistake_is_one_line_that_names_the_key(path, value, message):
     assert message in lines[0]
 
 
+def test_a_batch_that_the_processes_cannot_share_is_refused():
+    wrong = changed("training/batch_size", 33) | {"processes": 2}
+    message = r"^p: train_sets\.landmarks: .* 33 images cannot be shared"
+    with pytest.raises(InputError, match=message):
+        config.check(wrong, "p")
+
+
 def test_names_that_are_no_text_are_refused():
     wrong = changed("train_sets/digits", None)
     wrong["train_sets"][2024] = {"kind": "digits", "image_size": 8}
@@ -175,6 +182,9 @@ def test_a_profile_in_another_encoding_or_a_folder_is_one_line(tmp_path):
     path.write_text("a: 2024-13-45")
     with pytest.raises(InputError, match="not valid YAML"):
         config.read(path)
+    itself = yaml.safe_load("&a {layers: [*a]}")
+    with pytest.raises(InputError, match="p: a section or list holds itself"):
+        config.check(changed("model/args", itself), "p")
     path.write_text("\ufeff" + yaml.safe_dump(MINI), encoding="utf-8")
     assert config.read(path) == MINI
 

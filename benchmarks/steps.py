@@ -53,8 +53,8 @@ class Problem:
         )
 
     def network(self) -> SwitchableNetwork:
-        network = build(self.spec, self.widths, 0)
-        return network.to(self.images.device, self.images.dtype, memory_format=torch.channels_last)
+        network = build(self.spec, self.widths, 0).to(self.images.device, self.images.dtype)
+        return network.to(memory_format=torch.channels_last)
 
     def objective(self) -> "Contested":
         with torch.random.fork_rng(devices=[]):
@@ -113,7 +113,7 @@ def sfsc(
 def separate(problem: Problem, index: int) -> Way:
     """Sub-model `index` as a plain static network that trains alone."""
     network, objective = problem.network().extract(index), problem.objective()
-    network.to(problem.images.device, memory_format=torch.channels_last)
+    network.to(problem.images.device).to(memory_format=torch.channels_last)
     passes: Any = torch.compile(network, dynamic=False) if problem.compiled else network
     optimiser = _adamw([*network.parameters(), *objective.parameters()], problem.options)
 
@@ -138,7 +138,8 @@ class _Sliced(nn.Module):
         super().__init__()
         count = len(network.widths)
         self.static = nn.ModuleList(network.extract(index) for index in range(count))
-        self.static.to(next(network.parameters()).device, memory_format=torch.channels_last)
+        device = next(network.parameters()).device
+        self.static.to(device).to(memory_format=torch.channels_last)
         widest = self.static[network.widths.index(max(network.widths))]
         private = {
             f"{name}.{own}"
@@ -322,7 +323,10 @@ def _loss(problem: Problem, passes: Any, objective: Contested, index: int) -> Te
 def _adamw(parameters: Sequence[nn.Parameter], options: TrainingOptions) -> torch.optim.Optimizer:
     decayed = [p for p in parameters if p.ndim > 1]
     others = [p for p in parameters if p.ndim <= 1]
-    groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed},
+        {"params": others, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(
         groups, lr=_RATE, betas=(0.9, 0.99), weight_decay=options.weight_decay, fused=True
     )

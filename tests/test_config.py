@@ -107,14 +107,18 @@ def test_the_profiles_are_in_order(name, monkeypatch, tmp_path):
             [{"claim": "?", "method": "sfsc", "against": "sfsc-x", "measure": "C"}],
             "contrasts[0].against: 'sfsc-x' is not one of methods",
         ),
-        ("contrasts", [{"method": "sfsc"}], "contrasts[0]: 'claim' is a required property"),
+        (
+            "contrasts",
+            [{"method": "sfsc", "against": "bct", "measure": "C"}],
+            "contrasts[0]: 'claim' is a required property",
+        ),
         (
             "train_sets/digits/methods",
             {"sfcs": {"kl_weight": 1}},
             "train_sets.digits.methods: 'sfcs' is not one of methods",
         ),
-        ("train_sets/landmarks/tuning", True, "train_sets.landmarks.tuning"),
-        ("eval_sets/roxford-synthetic/tuning", True, "eval_sets.roxford-synthetic.tuning"),
+        ("train_sets/landmarks/tuning", True, "landmarks.tuning: does not belong to this kind"),
+        ("eval_sets/roxford-synthetic/tuning", True, "tuning: does not belong to this kind"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(path, value, message):
@@ -247,6 +251,7 @@ def test_an_entry_of_methods_has_three_forms():
 def test_options_win_from_the_profile_to_the_method():
     profile = changed("methods", FORMS)
     profile["training"] |= {"kl_weight": 0.1, "embedding_scale": 16, "augment": {"shift": 0.1}}
+    profile["train_sets"]["landmarks"].pop("training", None)
     profile["train_sets"]["digits"]["training"] = {"kl_weight": 0.2, "epochs": 3}
     profile["train_sets"]["digits"]["methods"] = {
         "sfsc": {"kl_weight": 0.25, "embedding_scale": 8, "augment": {"zoom": 0.2}},

@@ -37,13 +37,14 @@ def hold_lists(what: str, found: Lists, expected: Lists, near: float) -> None:
     hold(f"the lists of {what}, in rows,", int(differ.sum()), 0)
 
 
-def hold_values(what: str, found: NDArray[np.floating], expected: NDArray[np.floating],
-                limit: float) -> float:  # fmt: skip
+def hold_values(
+    what: str, found: NDArray[np.number], expected: NDArray[np.number], limit: float
+) -> float:
     """Hold numbers to each other; answers with the largest difference."""
     apart = _largest(found, expected)
     hold(what, apart, limit)
     return apart
 
 
-def _largest(found: NDArray[np.floating], expected: NDArray[np.floating]) -> float:
+def _largest(found: NDArray[np.number], expected: NDArray[np.number]) -> float:
     return float(np.abs(found.astype(np.float64) - expected).max())

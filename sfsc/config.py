@@ -372,10 +372,10 @@ def _inconsistencies(config: Config) -> Iterator[str]:
                 f"methods: {method!r} is not built in ({', '.join(BUILT_IN)}) and has no file "
                 f"baselines/{method}.py"
             )
-    for place, contrast in enumerate(config.get("contrasts", [])):
+    for number, contrast in enumerate(config.get("contrasts", [])):
         for key in ("method", "against"):
             if contrast[key] not in method_names(config):
-                yield f"contrasts[{place}].{key}: {contrast[key]!r} is not one of methods"
+                yield f"contrasts[{number}].{key}: {contrast[key]!r} is not one of methods"
     for train_set, entry in config["train_sets"].items():
         for name in entry.get("methods", {}):
             if name not in names:

@@ -67,7 +67,7 @@ def replacing(path: Path) -> Iterator[Path]:
             return
         target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = _next_to(target)
+        beside = target.with_name(f".{os.getpid()}.{path.name}")
         try:
             beside.touch()
             mode = beside.stat().st_mode
@@ -90,7 +90,7 @@ def replacing_folder(path: Path, ours: Sequence[str]) -> Iterator[Path]:
         target = Path(os.path.realpath(path))
         _check_ours(path, target, ours)
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = _next_to(target)
+        beside = target.with_name(f".{os.getpid()}.{target.name}")
         earlier = beside.with_name(f"{beside.name}.earlier")
         shutil.rmtree(beside, ignore_errors=True)  # of a process of this number that was killed
         try:
@@ -160,10 +160,6 @@ def _descriptor(path: Path) -> int | None:
             return None
         path = path.parent / path.readlink()
     return None
-
-
-def _next_to(target: Path) -> Path:
-    return target.with_name(f".{os.getpid()}.{target.name}")
 
 
 def _check_ours(path: Path, target: Path, ours: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ class GrowingEmbeddings:
         self._data = path.with_name(f".growing.{path.name}.npy")
         self._state = path.with_name(f".growing.{path.name}.json")
         self._fingerprint, self.rows = fingerprint, 0
+        self._array: NDArray[np.float32]
         try:
             state = json.loads(self._state.read_text())
             self._array = np.lib.format.open_memmap(self._data, "r+")

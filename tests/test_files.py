@@ -66,6 +66,7 @@ def test_links_are_written_through(tmp_path):
     (tmp_path / "link").symlink_to("disk/file")
     for text in ("first", "second"):
         with replacing(tmp_path / "link") as beside:
+            assert beside.name.endswith("link")
             beside.write_text(text)
         assert (tmp_path / "link").is_symlink()
         assert (tmp_path / "disk" / "file").read_text() == text

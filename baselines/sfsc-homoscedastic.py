@@ -8,7 +8,7 @@ entropy L_i. Conflicting gradients are projected as in SFSC.
 import torch
 from torch import Tensor, nn
 
-from sfsc.training.aggregation import project
+from sfsc.method import projection
 from sfsc.training.family import Family
 from sfsc.training.objectives import Outcome, SharedClassifier
 
@@ -28,4 +28,4 @@ class Homoscedastic(SharedClassifier):
 
 
 def train(family: Family) -> None:
-    family.fit(family.task.widths, Homoscedastic, project)
+    family.fit(family.task.widths, Homoscedastic, projection(family.task.options))

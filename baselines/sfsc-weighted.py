@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sfsc.training.aggregation import project
+from sfsc.method import projection
 from sfsc.training.family import Family
 from sfsc.training.objectives import Loss, Outcome, SharedClassifier, evidence
 
@@ -35,4 +35,8 @@ class WeightedByUncertainty(SharedClassifier):
 
 def train(family: Family) -> None:
     loss = evidence(family.task.options)
-    family.fit(family.task.widths, partial(WeightedByUncertainty, loss=loss), project)
+    family.fit(
+        family.task.widths,
+        partial(WeightedByUncertainty, loss=loss),
+        projection(family.task.options),
+    )

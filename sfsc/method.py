@@ -9,6 +9,12 @@ from sfsc.files import InputError
 from sfsc.training.aggregation import Aggregation, project, project_intersections, total
 from sfsc.training.family import Family, Recipe
 from sfsc.training.objectives import CrossEntropy, SharedClassifier, evidence
+from sfsc.training.options import TrainingOptions
+
+
+def projection(options: TrainingOptions) -> Aggregation:
+    """SFSC's answer to conflicting gradients, in the profile's scope."""
+    return project_intersections if options.projection == "intersection" else project
 
 
 def train_compatible(
@@ -16,14 +22,12 @@ def train_compatible(
 ) -> None:
     """One switchable network whose sub-models share a classifier.
 
-    Without an `aggregation`, conflicting gradients are projected, in the profile's scope.
+    Without an `aggregation`, conflicting gradients are projected.
     """
     options = family.task.options
-    if aggregation is None:
-        intersections = options.projection == "intersection"
-        aggregation = project_intersections if intersections else project
     loss = evidence(options) if uncertainty else CrossEntropy
-    family.fit(family.task.widths, partial(SharedClassifier, loss=loss), aggregation)
+    objective = partial(SharedClassifier, loss=loss)
+    family.fit(family.task.widths, objective, aggregation or projection(options))
 
 
 RECIPES: Mapping[str, Recipe] = {

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from sfsc.files import replacing, writing
 
+_Mapped = np.memmap[Any, np.dtype[np.float32]]
+
 
 class GrowingEmbeddings:
     """Rows of a file-to-be, in a folder; `rows` of them an earlier process has saved.
@@ -27,7 +29,7 @@ class GrowingEmbeddings:
         self._data = path.with_name(f".growing.{path.name}.npy")
         self._state = path.with_name(f".growing.{path.name}.json")
         self._fingerprint, self.rows = fingerprint, 0
-        self._array: np.memmap[Any, np.dtype[np.float32]]
+        self._array: _Mapped
         try:
             state = json.loads(self._state.read_text())
             self._array = np.lib.format.open_memmap(self._data, "r+")
@@ -55,10 +57,10 @@ class GrowingEmbeddings:
         self._state.unlink()
 
 
-def _mapped(path: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.float32]]:
+def _mapped(path: Path, shape: tuple[int, int]) -> _Mapped:
     """A new file, with all its room on the disk: to write to a page without ends the process."""
     try:
-        array: np.memmap[Any, np.dtype[np.float32]] = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+        array: _Mapped = np.lib.format.open_memmap(path, "w+", np.float32, shape)
         if sys.platform == "linux":
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

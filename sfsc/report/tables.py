@@ -503,7 +503,8 @@ def _pivot(
     data: pd.DataFrame, index: Sequence[str], column: str, columns: Sequence[str]
 ) -> pd.DataFrame:
     wide = data.set_index([*index, column])["cell"].unstack(column)
-    wide = wide.sort_index().reindex(columns=list(columns)).fillna(_ABSENT).reset_index()
+    wide = wide.sort_index().reindex(columns=list(columns), fill_value=_ABSENT)
+    wide = wide.fillna(_ABSENT).reset_index()
     return wide.rename_axis(columns=None).astype(object)
 
 

@@ -1,6 +1,6 @@
 """Only what agrees is compared: a peer that computes something else is no peer."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ def hold_lists(what: str, found: Lists, expected: Lists, near: float) -> None:
     hold(f"the lists of {what}, in rows,", int(differ.sum()), 0)
 
 
-def hold_values(what: str, found: NDArray[np.floating], expected: NDArray[np.floating],
+def hold_values(what: str, found: NDArray[Any], expected: NDArray[Any],
                 limit: float) -> float:  # fmt: skip
     """Hold numbers to each other; answers with the largest difference."""
     apart = _largest(found, expected)
@@ -45,5 +45,5 @@ def hold_values(what: str, found: NDArray[np.floating], expected: NDArray[np.flo
     return apart
 
 
-def _largest(found: NDArray[np.floating], expected: NDArray[np.floating]) -> float:
+def _largest(found: NDArray[Any], expected: NDArray[Any]) -> float:
     return float(np.abs(found.astype(np.float64) - expected).max())

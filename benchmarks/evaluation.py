@@ -93,7 +93,8 @@ def landmarks(
             scores, lists = index.search(stacked[:queries], k)
         del index
         gc.collect()
-        first, theirs = Lists(*(part[:queries] for part in found)), Lists(lists, scores)
+        first = Lists(found.rows[:queries], found.scores[:queries])
+        theirs = Lists(lists, scores)
         hold_lists("faiss and our search", theirs, first, _NEAR)
         largest = max(largest, float(np.abs(first.scores - scores).max()))
     by_numpy = models * clock.seconds["numpy"]

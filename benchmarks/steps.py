@@ -54,7 +54,8 @@ class Problem:
 
     def network(self) -> SwitchableNetwork:
         network = build(self.spec, self.widths, 0)
-        return network.to(self.images.device, self.images.dtype, memory_format=torch.channels_last)
+        network.to(self.images.device, self.images.dtype)
+        return network.to(memory_format=torch.channels_last)
 
     def objective(self) -> "Contested":
         with torch.random.fork_rng(devices=[]):
@@ -320,7 +321,7 @@ def _loss(problem: Problem, passes: Any, objective: Contested, index: int) -> Te
 def _adamw(parameters: Sequence[nn.Parameter], options: TrainingOptions) -> torch.optim.Optimizer:
     decayed = [p for p in parameters if p.ndim > 1]
     others = [p for p in parameters if p.ndim <= 1]
-    groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(
         groups, lr=_RATE, betas=(0.9, 0.99), weight_decay=options.weight_decay, fused=True
     )

@@ -112,7 +112,7 @@ def sfsc(
 def separate(problem: Problem, index: int) -> Way:
     """Sub-model `index` as a plain static network that trains alone."""
     network, objective = problem.network().extract(index), problem.objective()
-    network.to(problem.images.device, memory_format=torch.channels_last)
+    network.to(problem.images.device).to(memory_format=torch.channels_last)
     passes: Any = torch.compile(network, dynamic=False) if problem.compiled else network
     optimiser = _adamw([*network.parameters(), *objective.parameters()], problem.options)
 
@@ -137,7 +137,7 @@ class _Sliced(nn.Module):
         super().__init__()
         count = len(network.widths)
         self.static = nn.ModuleList(network.extract(index) for index in range(count))
-        self.static.to(next(network.parameters()).device, memory_format=torch.channels_last)
+        self.static.to(next(network.parameters()).device).to(memory_format=torch.channels_last)
         widest = self.static[network.widths.index(max(network.widths))]
         private = {
             f"{name}.{own}"

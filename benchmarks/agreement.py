@@ -1,6 +1,6 @@
 """Only what agrees is compared: a peer that computes something else is no peer."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +37,13 @@ def hold_lists(what: str, found: Lists, expected: Lists, near: float) -> None:
     hold(f"the lists of {what}, in rows,", int(differ.sum()), 0)
 
 
-def hold_values(
-    what: str, found: NDArray[np.number], expected: NDArray[np.number], limit: float
-) -> float:
+def hold_values(what: str, found: NDArray[Any], expected: NDArray[Any],
+                limit: float) -> float:  # fmt: skip
     """Hold numbers to each other; answers with the largest difference."""
     apart = _largest(found, expected)
     hold(what, apart, limit)
     return apart
 
 
-def _largest(found: NDArray[np.number], expected: NDArray[np.number]) -> float:
+def _largest(found: NDArray[Any], expected: NDArray[Any]) -> float:
     return float(np.abs(found.astype(np.float64) - expected).max())

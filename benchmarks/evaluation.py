@@ -57,8 +57,7 @@ def check_search(
     ours = Lists(*top_k(stacked, gallery, k))
     alone = [top_k(stacked[start : start + queries], gallery, k)
              for start in range(0, models * queries, queries)]  # fmt: skip
-    found, scores = zip(*alone, strict=True)
-    apart = Lists(np.concatenate(found), np.concatenate(scores))
+    apart = Lists(*(np.concatenate(parts) for parts in zip(*alone, strict=True)))
     for what, lists in (("our search", ours), ("our search, model by model,", apart)):
         hold_values(f"the rows of {what} and of a float64 sort", lists.rows, exact.rows, 0)
         hold_values(f"the scores of {what} and of a float64 sort", lists.scores, exact.scores, 0)
@@ -94,7 +93,8 @@ def landmarks(
             scores, lists = index.search(stacked[:queries], k)
         del index
         gc.collect()
-        first, theirs = Lists(found[0][:queries], found[1][:queries]), Lists(lists, scores)
+        first = Lists(found.rows[:queries], found.scores[:queries])
+        theirs = Lists(lists, scores)
         hold_lists("faiss and our search", theirs, first, _NEAR)
         largest = max(largest, float(np.abs(first.scores - scores).max()))
     by_numpy = models * clock.seconds["numpy"]

@@ -53,7 +53,8 @@ class Problem:
         )
 
     def network(self) -> SwitchableNetwork:
-        network = build(self.spec, self.widths, 0).to(self.images.device, self.images.dtype)
+        network = build(self.spec, self.widths, 0)
+        network.to(self.images.device, self.images.dtype)
         return network.to(memory_format=torch.channels_last)
 
     def objective(self) -> "Contested":
@@ -138,8 +139,7 @@ class _Sliced(nn.Module):
         super().__init__()
         count = len(network.widths)
         self.static = nn.ModuleList(network.extract(index) for index in range(count))
-        device = next(network.parameters()).device
-        self.static.to(device).to(memory_format=torch.channels_last)
+        self.static.to(next(network.parameters()).device).to(memory_format=torch.channels_last)
         widest = self.static[network.widths.index(max(network.widths))]
         private = {
             f"{name}.{own}"
@@ -323,10 +323,7 @@ def _loss(problem: Problem, passes: Any, objective: Contested, index: int) -> Te
 def _adamw(parameters: Sequence[nn.Parameter], options: TrainingOptions) -> torch.optim.Optimizer:
     decayed = [p for p in parameters if p.ndim > 1]
     others = [p for p in parameters if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": decayed},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(
         groups, lr=_RATE, betas=(0.9, 0.99), weight_decay=options.weight_decay, fused=True
     )

@@ -12,7 +12,7 @@ from sfsc.data.sets import GroundTruth
 from sfsc.retrieval.approximate import FaissIndex
 from sfsc.retrieval.collect import FLOOR_COLUMNS, write_csv, write_scores
 from sfsc.retrieval.floor import random_floor
-from sfsc.retrieval.pairs import evaluate_pairs, open_files
+from sfsc.retrieval.pairs import evaluate_pairs, open_files, primary_means
 
 
 def evaluate_method(
@@ -46,19 +46,17 @@ def evaluate_method(
         for frame, parts in zip(frames, (means, per_query), strict=True):
             parts.append(frame.assign(**whose))
         following = (place + 1) % len(seeds)
-        if following == place:
-            apart = frames[0].assign(value=np.nan)
+        if following == place:  # there is no other seed
+            primary = [metric for _, metric in random]
+            apart = frames[0][frames[0]["metric"].isin(primary)].assign(value=np.nan)
         else:
-            apart = evaluate_pairs(ground_truth, files[0], opened[following][1], index)[0]
+            apart = primary_means(ground_truth, files[0], opened[following][1], index)
         apart = apart.assign(
             **whose,
             gallery_seed=seeds[following],
-            random=[
-                random.get(pair, np.nan)
-                for pair in zip(apart["protocol"], apart["metric"], strict=True)
-            ],
+            random=[random[pair] for pair in zip(apart["protocol"], apart["metric"], strict=True)],
         )
-        floors.append(apart.dropna(subset="random")[FLOOR_COLUMNS])
+        floors.append(apart[FLOOR_COLUMNS])
     folder = layout.evaluation(results, eval_set, method)
     write_csv(folder / "floor.csv", pd.concat(floors, ignore_index=True))
     write_scores(

@@ -44,11 +44,7 @@ def evaluate_pairs(
     metrics = METRICS[ground_truth.kind]
     scored = _scored_queries(ground_truth)
     landmarks = clusters(ground_truth)
-    values = {
-        (query_model, gallery_model): pair
-        for gallery_model, gallery in galleries.items()
-        for query_model, pair in _score(ground_truth, scored, queries, gallery, index).items()
-    }
+    values = _values(ground_truth, scored, queries, galleries, index)
     means: list[pd.DataFrame] = []
     per_query: list[pd.DataFrame] = []
     for protocol, rows in scored.items():
@@ -85,6 +81,24 @@ def evaluate_pairs(
     return pd.concat(means, ignore_index=True), pd.concat(per_query, ignore_index=True)
 
 
+def primary_means(
+    ground_truth: GroundTruth,
+    queries: Mapping[str, Embeddings],
+    galleries: Mapping[str, Embeddings],
+    index: FaissIndex | None = None,
+) -> pd.DataFrame:
+    """The means of the primary metric, as `evaluate_pairs` has them, without their intervals."""
+    metric = next(iter(METRICS[ground_truth.kind]))
+    scored = _scored_queries(ground_truth)
+    values = _values(ground_truth, scored, queries, galleries, index)
+    rows = [
+        (protocol, metric, *pair, values[pair][protocol][:, 0].mean())
+        for protocol in scored
+        for pair in product(queries, galleries)
+    ]
+    return pd.DataFrame(rows, columns=[*_PAIR_COLUMNS, "value"])
+
+
 def open_files(
     ground_truth: GroundTruth, queries: Mapping[str, Path], galleries: Mapping[str, Path]
 ) -> tuple[dict[str, EmbeddingFile], dict[str, EmbeddingFile]]:
@@ -101,6 +115,21 @@ def open_files(
         [*query_files.values(), *gallery_files.values()],
     )
     return query_files, gallery_files
+
+
+def _values(
+    ground_truth: GroundTruth,
+    scored: Mapping[str, Sequence[int]],
+    queries: Mapping[str, Embeddings],
+    galleries: Mapping[str, Embeddings],
+    index: FaissIndex | None,
+) -> dict[tuple[str, str], dict[str, NDArray[np.float64]]]:
+    """The metrics of each pair (query model, gallery model) and protocol."""
+    return {
+        (query_model, gallery_model): pair
+        for gallery_model, gallery in galleries.items()
+        for query_model, pair in _score(ground_truth, scored, queries, gallery, index).items()
+    }
 
 
 def _scored_queries(ground_truth: GroundTruth) -> dict[str, list[int]]:

@@ -37,7 +37,7 @@ rule all:
 rule tables:
     input:
         rules.tables_of_all_methods.output,
-        rules.ablation_table.output if ABLATION else [],
+        rules.ablation_table.output if ABLATION_ON_PAGE else [],
 
 
 rule ablation:

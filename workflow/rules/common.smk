@@ -31,7 +31,6 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 
-
 def code(name):
     """A file of the suite as an input, seen from where the workflow runs."""
     path = os.path.relpath(f"{workflow.basedir}/{name}")
@@ -47,6 +46,8 @@ FETCHED = profiles.fetch_root(config)
 RESULTS = str(profiles.results(config))
 METHODS = profiles.method_names(config)
 ABLATION = profiles.ablation(config)
+# The page shows an ablation for which nothing more is trained.
+ABLATION_ON_PAGE = ABLATION if set(ABLATION) <= set(METHODS) else []
 ALL_METHODS = list(dict.fromkeys([*METHODS, *ABLATION]))
 MODELS = profiles.model_names(config)
 TRAIN_SET_OF = profiles.train_set_of(config)
@@ -70,6 +71,10 @@ onstart:
             beside.write_text(text)
     except InputError as error:
         raise WorkflowError(str(error)) from None
+    # What takes seconds to find out is found before the first job, and not at each one's start.
+    check = [sys.executable, "-P", "-m", "sfsc", "check", "--config", CONFIG]
+    if subprocess.run(check, stdout=subprocess.DEVNULL).returncode:
+        raise WorkflowError("the profile is not in order; see above")
 
 
 wildcard_constraints:
@@ -106,9 +111,3 @@ def source_files(entry):
         if path.is_file() and not profiles.is_fetched(config, path)
     ]
     return at_hand + fetched
-
-
-onstart:
-    # What takes seconds to find out is found before the first job, and not at each one's start.
-    if subprocess.run(["sfsc", "check", "--config", CONFIG], stdout=subprocess.DEVNULL).returncode:
-        raise WorkflowError("the profile is not in order; see above")

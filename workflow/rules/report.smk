@@ -79,7 +79,7 @@ rule figures:
 rule page:
     input:
         rules.tables_of_all_methods.output,
-        rules.ablation_table.output if ABLATION else [],
+        rules.ablation_table.output if ABLATION_ON_PAGE else [],
         rules.figures.output,
     output:
         f"{RESULTS}/README.md",

@@ -1,8 +1,8 @@
 """A method against itself: how often does a test find a difference that is not there?
 
-python -m benchmarks.null trains the runs of config/null.yaml (48 short trainings; what is
-there already stays) and writes null.csv and null.md to results/benchmarks/. A test at 0.05 should
-reject in one case of twenty.
+python -m benchmarks.null trains the runs of config/null.yaml (48 short trainings; what is there
+already stays) and writes null.csv and null.md to results/benchmarks/. A test at 0.05 should reject
+in one case of twenty. Its quick form makes its numbers up.
 """
 
 import subprocess
@@ -13,39 +13,59 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmarks import command
 from sfsc.files import replacing
 from sfsc.report.inputs import read_compatibility, read_per_query
 from sfsc.retrieval.inference import half_width, sign_flip_p
 
-_RESULTS = Path("results/null")
-_OUT = Path("results/benchmarks")
 _COMPARISONS = 1000
 _UNITS = 8
 _AVERAGED = 2
 _LEVEL = 0.05
 
 
-def main() -> None:
-    target = ["results/null/metrics.csv", "--configfile", "config/null.yaml"]
-    subprocess.run(["snakemake", "--cores", "all", *target], check=True)
-    table = rejections(_RESULTS)
+def main(out: Path, quick: bool) -> None:
+    results = Path("results/null")
+    if quick:
+        results = _made_up(out / "made-up")
+    else:
+        target = ["results/null/metrics.csv", "--configfile", "config/null.yaml"]
+        subprocess.run(["snakemake", "--cores", "all", *target], check=True)
+    table = rejections(results, 20 if quick else _COMPARISONS)
     caption = (
-        f"A method against itself, {_COMPARISONS} comparisons of runs drawn from"
-        f" {table['runs'].iloc[0]}: the share in which a test at {_LEVEL:.0%} finds a difference in"
-        f" the mean cross-test. Over the runs: {_UNITS} paired runs, as in the suite's tables. Over"
-        f" the queries: the runs of {_AVERAGED} seeds averaged, and the signs of the queries'"
-        " differences flipped, as is common in retrieval."
+        f"{command.measured_on()}\n\nA method against itself, {_COMPARISONS} comparisons of runs"
+        f" drawn from {table['runs'].iloc[0]}: the share in which a test at {_LEVEL:.0%} finds a"
+        f" difference in the mean cross-test. Over the runs: {_UNITS} paired runs, as in the suite's"
+        f" tables; over the queries: the runs of {_AVERAGED} seeds averaged, and the signs of the"
+        " queries' differences flipped, as is common in retrieval."
     )
-    _OUT.mkdir(parents=True, exist_ok=True)
-    with replacing(_OUT / "null.csv") as beside:
+    with replacing(out / "null.csv") as beside:
         table.to_csv(beside, index=False, float_format="%.4f")
     text = table.to_markdown(index=False, floatfmt=".3f")
-    with replacing(_OUT / "null.md") as beside:
+    with replacing(out / "null.md") as beside:
         beside.write_text(f"{caption}\n\n{text}\n", encoding="utf-8")
-    print(text)
+    print(f"{command.measured_on()}\n\n{text}")
 
 
-def rejections(results: Path) -> pd.DataFrame:
+def _made_up(results: Path) -> Path:
+    """Sixteen runs of one method: they differ, and so do their queries."""
+    random = np.random.default_rng(0)
+    family = {"dataset": "made-up", "protocol": "all", "metric": "mAP", "method": "any"}
+    levels = random.normal(0.8, 0.02, 16)
+    runs = pd.DataFrame({"seed": range(16), "value": levels, "floor": 0.1, "measure": "cross_mean"})
+    queries = pd.DataFrame({"query": [f"q{number}" for number in range(50)]}).merge(
+        runs[["seed", "value"]], "cross"
+    )
+    noise = random.normal(0, 0.05, len(queries))
+    pair = {"query_model": "w050", "gallery_model": "w100"}
+    results.mkdir(parents=True)
+    runs.assign(**family).to_csv(results / "compatibility.csv", index=False)
+    queries = queries.assign(**family, **pair, cluster=queries["query"])
+    queries.assign(value=queries["value"] + noise).to_parquet(results / "per_query.parquet")
+    return results
+
+
+def rejections(results: Path, comparisons: int) -> pd.DataFrame:
     """For each dataset and method of a profile: how often each test rejects."""
     measures = read_compatibility(results)
     measures = measures[measures["measure"] == "cross_mean"]
@@ -63,9 +83,11 @@ def rejections(results: Path) -> pd.DataFrame:
                 "protocol": protocol,
                 "method": method,
                 "runs": len(of_runs),
-                "sign flips over the runs": _share(of_runs, _UNITS, _by_signs),
-                "interval over the runs": _share(of_runs, _UNITS, _by_interval),
-                "sign flips over the queries": _share(of_queries, _AVERAGED, _by_queries),
+                "sign flips over the runs": _share(of_runs, _UNITS, _by_signs, comparisons),
+                "interval over the runs": _share(of_runs, _UNITS, _by_interval, comparisons),
+                "sign flips over the queries": _share(
+                    of_queries, _AVERAGED, _by_queries, comparisons
+                ),
             }
         )
     return pd.DataFrame(rows)
@@ -75,14 +97,15 @@ def _share(
     values: NDArray[np.float64],
     size: int,
     rejects: Callable[[NDArray[np.float64], NDArray[np.float64]], bool],
+    comparisons: int,
 ) -> float:
     """How often `rejects` says so of two disjoint groups of `size` runs, drawn at random."""
     random = np.random.default_rng(0)
     found = 0
-    for _ in range(_COMPARISONS):
+    for _ in range(comparisons):
         drawn = random.permutation(len(values))[: 2 * size]
         found += rejects(values[drawn[:size]], values[drawn[size:]])
-    return found / _COMPARISONS
+    return found / comparisons
 
 
 def _by_signs(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
@@ -99,4 +122,4 @@ def _by_queries(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -8,7 +8,8 @@ from pathlib import Path
 from sfsc.files import InputError, replacing, replacing_folder
 
 _RENDERED = [
-    "README.md", "metrics.csv", "floor.csv", "compatibility.csv", "cost.csv", "latency.csv", "provenance.json",
+    "README.md", "metrics.csv", "floor.csv", "compatibility.csv", "cost.csv", "latency.csv",
+    "provenance.json",
     "config.yaml", "tables", "figures",
 ]  # fmt: skip
 _OURS = [

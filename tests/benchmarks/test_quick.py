@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["backbones", "expectations", "gpu", "preparation"])
+@pytest.mark.parametrize("name", ["backbones", "expectations", "gpu", "null", "preparation"])
 def test_the_quick_form_runs_and_leaves_nothing(name, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--quick"],

@@ -36,8 +36,8 @@ def main(out: Path, quick: bool) -> None:
         f"{command.measured_on()}\n\nA method against itself, {_COMPARISONS} comparisons of runs"
         f" drawn from {table['runs'].iloc[0]}: the share in which a test at {_LEVEL:.0%} finds a"
         f" difference in the mean cross-test. Over the runs: {_UNITS} paired runs, as in the"
-        f" suite's tables; over the queries: the runs of {_AVERAGED} seeds averaged, and the signs of the"
-        " queries' differences flipped, as is common in retrieval."
+        f" suite's tables; over the queries: the runs of {_AVERAGED} seeds averaged, and the signs"
+        " of the queries' differences flipped, as is common in retrieval."
     )
     with replacing(out / "null.csv") as beside:
         table.to_csv(beside, index=False, float_format="%.4f")

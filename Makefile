@@ -18,7 +18,9 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(VENV)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt
 # Snakemake asks for a home and a name of the user; neither needs to be there.
 export HOME ?= /nonexistent
-export LOGNAME ?= $(shell id -u)
+ifndef LOGNAME
+export LOGNAME := $(shell id -u 2>/dev/null)
+endif
 # Tools run as `python -m`: below a space and a dollar sign, the scripts that pip writes do not start.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 

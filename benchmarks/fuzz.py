@@ -12,6 +12,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -170,7 +171,8 @@ def _read(images: Images, outcome: Outcome) -> list[int]:
 
 def _pack(place: Path, source: TrainSet, outcome: Outcome) -> None:
     # Smaller than the images, so that JPEG files may be decoded in part.
-    packing.pack(source, place, SIZE // 4, {}, on_bad_image="skip")
+    with suppress(InputError):  # where not one could be decoded
+        packing.pack(source, place, SIZE // 4, {}, on_bad_image="skip")
     with (place / "broken.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             if row["id"] not in row["reason"]:

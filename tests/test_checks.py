@@ -54,7 +54,6 @@ def test_a_sound_profile(profile, widths):
         ({"args": {"block": "basic"}}, "model.args: resnet18 does not take"),
         (VIT | {"args": {"depth": "2"}}, "model.args: test_vit does not take"),
         (VIT, "test_vit"),  # its patches are larger than the images
-        ({"pretrained": "no/such/file"}, "model.pretrained: no/such/file"),
     ],
 )
 def test_a_network_that_cannot_be_is_one_line(profile, model, message):

@@ -137,13 +137,14 @@ def test_benchmarks_that_are_named_have_a_quick_form():
     assert named
     for module in named:
         text = (ROOT / Path(*module.split("."))).with_suffix(".py").read_text()
-        assert "command.run(main)" in text or module == "benchmarks.published"
+        assert "command.run(main)" in text or module in {"benchmarks.published", "benchmarks.fuzz"}
     assert "make bench QUICK=1" in (ROOT / ".ci/run").read_text()
 
 
 @pytest.mark.parametrize("words", in_blocks("cp", "pytest"))
 def test_files_that_commands_name_are_there(words):
-    for word in words[1:]:
+    # The last word of `cp` is the file to come.
+    for word in words[1:-1] if words[0] == "cp" else words[1:]:
         if "/" in word:
             assert (ROOT / word).exists()
 
@@ -209,8 +210,8 @@ def test_embedding_without_the_suite_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     spec = NetworkSpec("resnet18", 8, 8, 2, {"layers": [1, 1, 1, 1]}, image_size=16)
     grey = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-    network = build(spec, [0.25], 0).extract(0).eval()
-    export(SubModel(network, spec, 0.25, grey, 10), Path("w025.onnx"), "onnx")
+    network = build(spec, [1.0], 0).extract(0).eval()
+    export(SubModel(network, spec, 1.0, grey, 10), Path("w025.onnx"), "onnx")
     Image.effect_noise((40, 30), 60).convert("RGB").save("query.jpg")
     scope = {}
     exec(block_with("deployment.md", "onnxruntime.InferenceSession"), scope)

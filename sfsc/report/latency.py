@@ -14,7 +14,7 @@ import onnxruntime
 import pandas as pd
 
 from sfsc import layout
-from sfsc.files import InputError, OutputError, replacing
+from sfsc.files import InputError, OutputError, replacing, writing
 from sfsc.progress import progress
 from sfsc.report.inputs import ARCHITECTURE, BATCH, read_cost
 
@@ -38,7 +38,7 @@ def write_latency(results: Path, threads: int, workers: int) -> None:
         for row in rows
     ]
     measured = []
-    with tempfile.TemporaryDirectory() as folder:
+    with writing(results / "latency.csv"), tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"{place}.onnx") for place in range(len(rows))]
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             answers = pool.map(_exported, sources, files)

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sfsc.data import sets
+from sfsc.data import pixels
 from sfsc.data.sets import FileImages, GroundTruth, Relevance, require_scored
 from sfsc.files import InputError
 
@@ -59,7 +59,7 @@ def test_other_kinds_are_pillows_too(tmp_path, name, mode):
 def test_a_jpeg_too_large_for_pillow_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "bomb.jpg"
     picture(300, 300, "RGB", 0).save(path)
-    monkeypatch.setattr(sets, "_LARGEST", 300 * 300 - 1)
+    monkeypatch.setattr(pixels, "_LARGEST", 300 * 300 - 1)
     assert read(path).shape == (300, 300, 3)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40_000)
     with pytest.raises(InputError, match=r"bomb\.jpg: cannot be decoded: .*decompression bomb"):
@@ -68,7 +68,7 @@ def test_a_jpeg_too_large_for_pillow_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
 def test_what_is_left_to_pillow_comes_smaller_too(tmp_path, monkeypatch, mode):
-    monkeypatch.setattr(sets, "_LARGEST", 0)
+    monkeypatch.setattr(pixels, "_LARGEST", 0)
     picture(400, 300, mode, 0).save(tmp_path / "a.jpg")
     assert read(tmp_path / "a.jpg").shape == (300, 400, 3)
     assert read(tmp_path / "a.jpg", 150).shape == (150, 200, 3)
@@ -92,9 +92,9 @@ def test_what_is_no_image_is_named(tmp_path, content):
 @pytest.mark.parametrize(
     ("box", "message"),
     [
-        ((0, 0, 1e9, 1e9), "is 1000000000x1000000000 pixels; check its bbx"),
-        ((-1e300, 0, 5, 5), "pixels; check its bbx"),
-        ((2.1, 2, 2.4, 5), "is 0x3 pixels"),
+        ((0, 0, 1e9, 1e9), "reaches too far beyond the image of 9x7 pixels"),
+        ((-1e300, 0, 5, 5), "reaches too far beyond the image of 9x7 pixels"),
+        ((2.1, 2, 2.4, 5), "holds not one pixel"),
         ((50, 0, 60, 5), "lies outside the image of 9x7 pixels"),
     ],
 )

@@ -203,7 +203,7 @@ def test_more_training_landmarks_leave_the_test_sets_as_they_are(
 
 
 def test_an_earlier_set_is_replaced(root: Path, tmp_path: Path) -> None:
-    for name in ("gldv2", "rsynthetic"):
+    for name in ("gldv2", "rsynthetic/jpg"):
         (tmp_path / "set" / name).mkdir(parents=True)
         (tmp_path / "set" / name / "old.jpg").write_bytes(b"x")
     generate(tmp_path / "set", TINY)

@@ -422,7 +422,7 @@ def test_names_are_no_markup_in_markdown(make_results):
         path.write_text(path.read_text().replace("\ndigits,", "\na|b $x$ *c*,"))
     path = results / "per_query.parquet"
     pd.read_parquet(path).assign(dataset="a|b $x$ *c*").to_parquet(path, index=False)
-    write_tables(results, results / "tables", ["sfsc"], ["main"])
+    write_tables(results, results / "tables", Shown(["sfsc"]), ["main"])
     assert r"| a\|b \$x\$ \*c\* " in (results / "tables/main.md").read_text()
 
 

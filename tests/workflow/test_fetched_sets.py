@@ -52,6 +52,7 @@ def offer(site: Path, drawn: Path) -> None:
 
 def profile(path: Path, root: str, **fetch) -> Path:
     config = yaml.safe_load(TINY.read_text()) | {"methods": ["chance", "sfsc-plain"]}
+    del config["ablation"], config["contrasts"]
     del config["synthetic"]
     landmarks = {"kind": "gldv2", "path": f"{root}/gldv2"}
     oxford = {"kind": "revisited", "path": f"{root}/{OXFORD}", "name": OXFORD}

@@ -30,6 +30,7 @@ def test_a_read_only_checkout_and_a_user_without_home(tmp_path):
     shutil.copy(REPOSITORY / "Snakefile", suite)
     profile = yaml.safe_load(TINY.read_text())
     profile |= {"methods": ["chance", "bct"], "widths": [0.5, 1.0]}
+    del profile["ablation"], profile["contrasts"]
     profile["training"]["epochs"] = 1
     profile["eval_sets"].pop("gldv2-synthetic")
     profile["title"] = "Of {all} places"

@@ -46,7 +46,7 @@ def call(directory, *arguments, source=REPOSITORY, config=TINY):
 def finished(tmp_path_factory):
     """A directory with the results of a full run."""
     directory = tmp_path_factory.mktemp("run")
-    run = snakemake(directory, "all")
+    run = snakemake(directory, "all", "ablation")
     assert run.returncode == 0, run.stderr[-5000:]
     return directory
 
@@ -130,7 +130,7 @@ def test_the_same_seed_gives_the_same_metrics(results, tmp_path):
 
 
 def test_a_second_run_finds_nothing_to_do(finished):
-    run = snakemake(finished, "all")
+    run = snakemake(finished, "all", "ablation")
     assert run.returncode == 0
     assert "Nothing to be done" in run.stderr + run.stdout
 
@@ -146,7 +146,7 @@ def test_a_changed_setting_reruns_what_depends_on_it(finished, tmp_path, change,
     config = tmp_path / "changed.yaml"
     config.write_text(yaml.safe_dump(changed))
     before = files_in(finished / "results")
-    run = snakemake(finished, "--dry-run", "all", config=config)
+    run = snakemake(finished, "--dry-run", "all", "ablation", config=config)
     assert files_in(finished / "results") == before
     counts = jobs(run)
     assert counts["train"] == str(trained)

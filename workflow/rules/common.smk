@@ -60,15 +60,15 @@ ALL_CORES = workflow.resource_settings.cores or 1
 
 # What the commands read: the configuration as it is after --config and --configfile. Its name says
 # what is in it, so that no other run changes it; only a run writes it, as it starts.
-text = yaml.safe_dump(config, sort_keys=False)
-CONFIG = f"{RESULTS}/configurations/{hashlib.sha256(text.encode()).hexdigest()[:12]}.yaml"
+AS_GIVEN = yaml.safe_dump(config, sort_keys=False)
+CONFIG = f"{RESULTS}/configurations/{hashlib.sha256(AS_GIVEN.encode()).hexdigest()[:12]}.yaml"
 os.environ["SFSC_CONFIG"] = CONFIG
 
 
 onstart:
     try:
         with replacing(Path(CONFIG)) as beside:
-            beside.write_text(text)
+            beside.write_text(AS_GIVEN)
     except InputError as error:
         raise WorkflowError(str(error)) from None
     # What takes seconds to find out is found before the first job, and not at each one's start.

@@ -20,6 +20,7 @@ MEASURED: Mapping[str, Sequence[str]] = {
         "benchmarks/training.py", "benchmarks/steps.py",
     ),
     "backbones.md": ("sfsc/switchable", "sfsc/deploy/export.py", "benchmarks/backbones.py"),
+    "null.md": ("sfsc/retrieval/inference.py", "benchmarks/null.py"),
     "preparation.md": (
         "sfsc/data/packing.py", "sfsc/data/packed.py", "sfsc/data/reading.py",
         "sfsc/data/decoding.py", "benchmarks/preparation.py",
@@ -29,7 +30,7 @@ MEASURED: Mapping[str, Sequence[str]] = {
         "benchmarks/expectations.py",
     ),
 }  # fmt: skip
-"""Of each table, the files and folders whose speed it shows."""
+"""Of each table, the files and folders whose speed, or whose tests, it shows."""
 
 
 def changes(table: Path, paths: Sequence[str], root: Path) -> list[str]:

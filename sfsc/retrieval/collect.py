@@ -33,9 +33,9 @@ def collect(results: Path, eval_sets: Sequence[str], methods: Sequence[str], out
     folders = [
         layout.evaluation(results, eval_set, method) for eval_set in eval_sets for method in methods
     ]
-    metrics = _together(_read_metrics, [folder / "metrics.csv" for folder in folders])
+    metrics = _together(_read_scores, [folder / "metrics.csv" for folder in folders])
     per_query = _together(pd.read_parquet, [folder / "per_query.parquet" for folder in folders])
-    floors = _together(pd.read_csv, [folder / "floor.csv" for folder in folders])
+    floors = _together(_read_scores, [folder / "floor.csv" for folder in folders])
     measures = compatibility(metrics, floors)
     write_scores(out / "metrics.csv", out / "per_query.parquet", metrics, per_query)
     write_csv(out / "floor.csv", floors)
@@ -48,9 +48,10 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
         frame.to_csv(beside, index=False, float_format="%.8f", lineterminator="\n")
 
 
-def _read_metrics(path: Path) -> pd.DataFrame:
+def _read_scores(path: Path) -> pd.DataFrame:
+    """Names stay text, whatever they look like; only a value may be missing."""
     names = dict.fromkeys([name for name in _KEY if name != "seed"], str)
-    return pd.read_csv(path, dtype=names, keep_default_na=False)
+    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values={"value": [""]})
 
 
 def _together(read: Callable[[Path], pd.DataFrame], paths: Sequence[Path]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
-LEVEL: Final = 0.95
+from sfsc.retrieval.statistics import LEVEL
 
 LEAST_UNITS: Final = 5
 """No p-value of fewer units: a sign-flip test of four cannot go below 1/8."""

@@ -65,10 +65,6 @@ def test_independent_models_are_not(digits):
     assert cross < 0.3
 
 
-@pytest.mark.skipif(
-    not (PUBLISHED.exists() and "floor" in PUBLISHED.read_text().partition("\n")[0]),
-    reason="the published run of the default profile is of a version without floors",
-)
 def test_the_published_run_of_the_default_profile():
     """By intervals over the seeds, so that another run says the same."""
     measures = pd.read_csv(PUBLISHED)
@@ -80,7 +76,8 @@ def test_the_published_run_of_the_default_profile():
             return values.mean() - half, values.mean() + half
 
         C, own = of_seeds.loc["sfsc", "C"], of_seeds.loc["sfsc", "self_mean"]["value"]
-        assert interval(C["value"])[1] > 0.9
+        # Nearer to models that lose nothing (1) than to models that share no space (0).
+        assert interval(C["value"])[0] > 0.5
         assert interval(C["value"] - C["floor"].fillna(0))[0] > 0
         single = of_seeds.loc["independent", "self_mean"]["value"]
         assert interval(own / single)[1] > 0.9

@@ -25,7 +25,7 @@ for method in sorted({profiles.method_file(config, name) for name in ALL_METHODS
 
 
 def no_ablation(wildcards):
-    raise WorkflowError("methods: neither sfsc nor an ablation of it is among them; add one")
+    raise WorkflowError("methods: none of them is an ablation of another one; add one")
 
 
 rule all:

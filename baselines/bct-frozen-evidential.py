@@ -2,13 +2,24 @@
 
 from functools import partial
 
+from sfsc.method import Method
 from sfsc.training.family import Family
-from sfsc.training.objectives import FrozenClassifier, PrivateClassifiers, evidence
+from sfsc.training.objectives import Evidence, EvidenceOptions, FrozenClassifier, PrivateClassifiers
+from sfsc.training.upgrade import one_by_one
 
 
-def train(family: Family) -> None:
-    loss = evidence(family.task.options)
-    *others, widest = family.task.widths
-    teacher = family.fit([widest], partial(PrivateClassifiers, loss=loss)).prototypes(0)
-    for width in others:
-        family.fit([width], partial(FrozenClassifier, teacher=teacher, loss=loss))
+def train(family: Family, options: EvidenceOptions) -> None:
+    loss = partial(Evidence, options)
+    one_by_one(
+        family,
+        lambda problem, tie: FrozenClassifier(problem, tie.prototypes(), loss),
+        first=partial(PrivateClassifiers, loss=loss),
+    )
+
+
+METHOD = Method(
+    train,
+    summary="control: bct-frozen, with the uncertainty loss",
+    options=EvidenceOptions,
+    varies=("bct-frozen", "the uncertainty loss"),
+)

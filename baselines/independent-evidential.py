@@ -5,11 +5,19 @@ What they gain over `independent` is the loss, not compatible training.
 
 from functools import partial
 
+from sfsc.method import Method
 from sfsc.training.family import Family
-from sfsc.training.objectives import PrivateClassifiers, evidence
+from sfsc.training.objectives import Evidence, EvidenceOptions, PrivateClassifiers
 
 
-def train(family: Family) -> None:
-    loss = evidence(family.task.options)
-    for width in family.task.widths:
-        family.fit([width], partial(PrivateClassifiers, loss=loss))
+def train(family: Family, options: EvidenceOptions) -> None:
+    for member in family.members:
+        family.fit_alone(member, partial(PrivateClassifiers, loss=partial(Evidence, options)))
+
+
+METHOD = Method(
+    train,
+    summary="control: independent, with the uncertainty loss",
+    options=EvidenceOptions,
+    varies=("independent", "the uncertainty loss"),
+)

@@ -21,14 +21,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import command
 from benchmarks.agreement import hold
 from benchmarks.timing import medians
-from sfsc.data.loader import Normalisation
+from sfsc.data.normalisation import Normalisation
 from sfsc.deploy.export import INPUT, OUTPUT, export
 from sfsc.files import replacing
 from sfsc.progress import progress
-from sfsc.submodel import SubModel
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.cut import StridedPointwise
 from sfsc.switchable.network import StaticNetwork, SwitchableNetwork, build
+from sfsc.switchable.submodel import SubModel
 
 _WIDTHS = (0.25, 0.5, 0.75, 1.0)
 _DIMENSION = 128

@@ -24,18 +24,18 @@ import torch
 from click.testing import CliRunner
 from PIL import Image, features
 
-from sfsc import submodel
 from sfsc.cli import main as cli
 from sfsc.data import folder, packing
-from sfsc.data.loader import Normalisation
+from sfsc.data.normalisation import Normalisation
 from sfsc.data.reading import read_all, squared
 from sfsc.data.sets import Images, SomeImages, TrainSet
 from sfsc.deploy.search import search
-from sfsc.embed import embed_images
+from sfsc.embedding.embed import embed_images
 from sfsc.files import InputError
-from sfsc.submodel import SubModel
+from sfsc.switchable import submodel
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.network import build
+from sfsc.switchable.submodel import SubModel
 
 SIZE = 32
 _BOUND = 20.0

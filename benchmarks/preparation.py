@@ -22,8 +22,9 @@ from PIL import Image
 from benchmarks import command
 from benchmarks.agreement import hold
 from sfsc.data import packed
+from sfsc.data.augment import Augment
 from sfsc.data.decoding import DecodedBatches
-from sfsc.data.loader import Augment
+from sfsc.data.order import Order
 from sfsc.data.packing import pack
 from sfsc.data.reading import at_most, read_all
 from sfsc.data.sets import FileImages, Images, TrainSet
@@ -178,16 +179,15 @@ def _read_all(images: Images, cores: int) -> None:
 
 def _reading_rate(source: TrainSet, cores: int) -> float:
     """Images a second of batches as training gets them, once its threads are at work."""
-    batches = DecodedBatches(
-        source.images, _SIZE, source.labels, 128, Augment(), torch.device("cpu"), cores,
-        source.together,
-    )  # fmt: skip
-    first, last = 4, 3 * batches.steps_per_epoch
+    batches = DecodedBatches(source.images, _SIZE, Augment(), torch.device("cpu"), cores)
+    rows = np.arange(len(source.labels))
+    order = Order(rows, source.labels, 128, 0, source.together)
+    first, last = 4, 3 * order.steps_per_epoch
     for step in range(first):  # what the threads have read before the clock starts
-        batches._read(0, step, 0, 1)
+        batches._read(order, step, 0, 1)
     start = time.perf_counter()
     for step in range(first, last):
-        batches._read(0, step, 0, 1)
+        batches._read(order, step, 0, 1)
     rate = (last - first) * 128 / (time.perf_counter() - start)
     batches.close()
     return rate

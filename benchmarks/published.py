@@ -16,7 +16,7 @@ _EVERYWHERE = ("constraints.txt", "benchmarks/timing.py")
 MEASURED: Mapping[str, Sequence[str]] = {
     "README.md": (
         "sfsc/retrieval", "sfsc/training", "sfsc/switchable", "sfsc/data/decoding.py",
-        "sfsc/data/loader.py", "benchmarks/run.py", "benchmarks/evaluation.py",
+        "sfsc/data/batches.py", "benchmarks/run.py", "benchmarks/evaluation.py",
         "benchmarks/training.py", "benchmarks/steps.py",
     ),
     "backbones.md": ("sfsc/switchable", "sfsc/deploy/export.py", "benchmarks/backbones.py"),
@@ -26,7 +26,7 @@ MEASURED: Mapping[str, Sequence[str]] = {
         "sfsc/data/decoding.py", "benchmarks/preparation.py",
     ),
     "expectations.md": (
-        "sfsc/resources.py", "sfsc/switchable", "sfsc/fetch/catalogue.py", "config/landmarks.yaml",
+        "sfsc/resources.py", "sfsc/switchable", "sfsc/catalogue.py", "config/landmarks.yaml",
         "benchmarks/expectations.py",
     ),
 }  # fmt: skip

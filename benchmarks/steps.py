@@ -5,7 +5,7 @@ the same update.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,7 +21,14 @@ from sfsc.seeds import generator
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.network import SwitchableNetwork, build
 from sfsc.training.aggregation import Aggregation, project_in_order
-from sfsc.training.objectives import Evidence, Outcome, SharedClassifier
+from sfsc.training.batch import Batch
+from sfsc.training.objectives import (
+    Evidence,
+    EvidenceOptions,
+    Outcome,
+    SharedClassifier,
+)  # fmt: skip
+from sfsc.training.objectives import Problem as OfObjective
 from sfsc.training.options import TrainingOptions
 from sfsc.training.processes import Processes
 from sfsc.training.step import Step
@@ -60,10 +67,15 @@ class Problem:
     def objective(self) -> "Contested":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            objective = Contested(
-                len(self.widths), self.spec.embedding_dim, CLASSES, lambda: Evidence(0.5)
+            asked = OfObjective(
+                len(self.widths), self.spec.embedding_dim, CLASSES, self.options.embedding_scale
             )
+            objective = Contested(asked, lambda: Evidence(EvidenceOptions()))
         return objective.to(self.images.device, self.images.dtype)
+
+    def batch(self) -> Batch:
+        rows = torch.arange(len(self.images))
+        return Batch(self.images, self.labels, rows, 0, 1, generator(0))
 
 
 def problem(spec: NetworkSpec, batch: int, device: str = "cpu", **more: Any) -> Problem:
@@ -81,8 +93,11 @@ class Contested(SharedClassifier):
     Where none do, a projection that does nothing would pass for one.
     """
 
-    def forward(self, index: int, embeddings: Tensor, labels: Tensor) -> Outcome:
-        return super().forward(index, embeddings, (labels + index) % CLASSES)
+    def forward(
+        self, member: int, embeddings: Tensor, batch: Batch, earlier: Mapping[int, Tensor]
+    ) -> Outcome:
+        others = dataclasses.replace(batch, labels=(batch.labels + member) % CLASSES)
+        return super().forward(member, embeddings, others, earlier)
 
 
 class Way(NamedTuple):
@@ -102,11 +117,13 @@ def sfsc(
 ) -> Way:
     """The suite's own step, by default with its projection in the orders that TorchJD draws."""
     network, objective = problem.network(), problem.objective()
-    step = Step(network, objective, aggregation or _projection, problem.options, together, part)
-    random, count = generator(0), len(problem.widths)
+    step = Step(
+        network, objective, aggregation or _projection, "network", problem.options, together, part
+    )
+    random, count, batch = generator(0), len(problem.widths), problem.batch()
 
     def run() -> Tensor:
-        return step(problem.images, problem.labels, _RATE, random)[:count]
+        return step(batch, _RATE, random, range(count))[:count]
 
     return Way(run, lambda index: network.extract(index).state_dict() | objective.state_dict())
 
@@ -316,8 +333,8 @@ def _loss(problem: Problem, passes: Any, objective: Contested, index: int) -> Te
         embeddings = passes(images)
     if bfloat16:
         embeddings = embeddings.float()
-    directions = options.embedding_scale * nn.functional.normalize(embeddings, dim=1)
-    return objective(index, directions, problem.labels).loss  # type: ignore[no-any-return]
+    directions = nn.functional.normalize(embeddings, dim=1)
+    return objective(index, directions, problem.batch(), {}).loss  # type: ignore[no-any-return]
 
 
 def _adamw(parameters: Sequence[nn.Parameter], options: TrainingOptions) -> torch.optim.Optimizer:

@@ -25,8 +25,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import steps
 from benchmarks.steps import CLASSES, WAYS, WIDTHS, Problem, Way, separate, sfsc
 from benchmarks.timing import Clock, Figure, PeakMemory, medians
+from sfsc.data.augment import Augment
+from sfsc.data.batches import MemoryBatches
 from sfsc.data.decoding import DecodedBatches
-from sfsc.data.loader import Augment, MemoryBatches
+from sfsc.data.order import Order
 from sfsc.data.sets import FileImages
 from sfsc.files import replacing
 from sfsc.switchable.backbone import NetworkSpec
@@ -82,21 +84,21 @@ def loading(
     pixels = np.random.default_rng(0).integers(0, 256, (10_000, size, size, 3), np.uint8)
     labels = np.arange(10_000) % CLASSES
     augment = Augment(flip=True, shift=0.125)
-    batches = MemoryBatches(pixels, labels, batch, augment, torch.device("cpu"))
+    batches = MemoryBatches(pixels, augment, torch.device("cpu"))
+    order = Order(np.arange(10_000), labels, batch, 0)
     work = {
-        "load": lambda: [batches.batch(0, number) for number in range(4)],
+        "load": lambda: [batches.batch(order, 0, number) for number in range(4)],
         "step": sfsc(steps.problem(_SPEC, batch)).step,
     }
     seconds = medians(work, repeats)
     cores = os.cpu_count() or 1
     files = _photographs(folder, photographs)
-    decoded = DecodedBatches(
-        files, 224, np.zeros(len(files.ids), np.int64), 32, Augment(), torch.device("cpu"), cores
-    )
-    decoded.batch(0, 0)
+    decoded = DecodedBatches(files, 224, Augment(), torch.device("cpu"), cores)
+    order = Order(np.arange(photographs), np.zeros(photographs, np.int64), 32, 0)
+    decoded.batch(order, 0, 0)
     start, number = time.perf_counter(), photographs // 32 * cores
     for ahead in range(number):
-        decoded.batch(0, 1 + ahead)
+        decoded.batch(order, 0, 1 + ahead)
     decoding = number * 32 / (time.perf_counter() - start)
     decoded.close()
     return [

@@ -1,5 +1,6 @@
 """What of a profile is wrong without being a mistake of its text: networks, data sets, searches."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any
 from sfsc import config as profiles
 from sfsc.config import Config
 from sfsc.data import kinds
-from sfsc.embed import sizes_of
+from sfsc.embedding.sizes import sizes_of
 from sfsc.fetch.plan import done_marker, needed_by
 from sfsc.files import InputError
+from sfsc.method import find
 from sfsc.retrieval import approximate
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.network import try_out
+from sfsc.training.task import members, options_of
 
 
 def require_sound(config: Config, source: str) -> None:
@@ -22,31 +25,38 @@ def require_sound(config: Config, source: str) -> None:
     Raises InputError with a line for each network that cannot be built or does not take its images,
     each data set that cannot be read or scored, and each search that its index does not know.
     """
-    mistakes: list[str] = []
+    mistakes: dict[str, None] = {}
 
     @contextmanager
     def noted(place: str) -> Iterator[None]:
         try:
             yield
         except InputError as error:
-            mistakes.append(f"{source}: {place}: {error}")
+            mistakes[f"{source}: {place}: {error}"] = None  # members may share one
 
-    specs: dict[str, NetworkSpec] = {}
+    specs: dict[str, list[NetworkSpec]] = {}
     for name, entry in config["train_sets"].items():
-        chosen = profiles.settings(config, name)
-        specs[name] = NetworkSpec(**chosen["model"], image_size=entry["image_size"])
+        training = profiles.settings(config, name)["training"]
         with noted(f"train_sets.{name}"):
-            try_out(specs[name], sorted(config["widths"]))
+            family = members(config, name)
+            specs[name] = [member.spec for member in family]
+            for spec, alike in itertools.groupby(family, lambda member: member.spec):
+                try_out(spec, [member.width for member in alike])
+        for method in profiles.all_method_names(config):
+            with noted(f"train_sets.{name}"):
+                options_of(config, name, method)
+            with noted(f"methods.{method}"):
+                members(config, name, find(profiles.method_file(config, method)))
         with noted(f"train_sets.{name}"):
             if _is_there(config, entry) and not _is_packed(entry):
-                kinds.source_set(entry, chosen["training"].get("on_bad_image", "stop"))
+                kinds.source_set(entry, training.get("on_bad_image", "stop"))
     for name, entry in config["eval_sets"].items():
-        spec = specs[entry["train_set"]]
-        with noted(f"eval_sets.{name}"):
-            sizes_of(entry).check(spec)
-        with noted(f"eval_sets.{name}"):
-            if index := approximate.index_of(entry):
-                approximate.check(index, spec.embedding_dim)
+        for spec in specs.get(entry["train_set"], []):
+            with noted(f"eval_sets.{name}"):
+                sizes_of(entry).check(spec)
+            with noted(f"eval_sets.{name}"):
+                if index := approximate.index_of(entry):
+                    approximate.check(index, spec.embedding_dim)
         with noted(f"eval_sets.{name}"):
             if _is_there(config, entry):
                 kinds.retrieval_set(entry)

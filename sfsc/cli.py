@@ -19,8 +19,8 @@ from sfsc import __version__, config, layout
 from sfsc.files import InputError, check_output, is_stream
 
 
-class _Commands(click.Group):
-    """Bad input is one clear line and exit code 1, never a traceback."""
+class OneLine(click.Command):
+    """A command for which bad input is one clear line and exit code 1, never a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -33,6 +33,10 @@ class _Commands(click.Group):
             place = f"{error.filename}: " if error.filename else ""
             click.echo(f"sfsc: {place}{error.strerror or error}", err=True)
         sys.exit(1)
+
+
+class _Commands(OneLine, click.Group):
+    """Commands of that kind."""
 
 
 class _Path(click.Path):
@@ -79,6 +83,15 @@ def check(file: Path) -> None:
 
     require_sound(profile, str(file))
     click.echo(f"{file}: profile {profile['profile']} is in order")
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+def methods(names: tuple[str, ...]) -> None:
+    """List all methods as a Markdown table, or NAMES with their options and defaults."""
+    from sfsc import method
+
+    click.echo("\n\n".join(map(method.in_words, names)) if names else method.as_table())
 
 
 @main.command()
@@ -160,15 +173,14 @@ def train(file: Path, train_set: str, method: str, seed: int) -> None:
     """
     import torch
 
-    from sfsc.method import find_recipe
     from sfsc.training import preemption
-    from sfsc.training.family import task, train_family
+    from sfsc.training.family import train_family
+    from sfsc.training.task import task
 
     profile = _profile(file, train_set=train_set, method=method)
     torch.set_num_threads(profile.get("threads", 1))
-    recipe = find_recipe(config.method_file(profile, method))
     try:
-        train_family(task(profile, train_set, method, seed), recipe)
+        train_family(task(profile, train_set, method, seed))
     except preemption.Preempted as stopped:
         click.echo(f"sfsc: {stopped}", err=True)
         sys.exit(preemption.EXIT_CODE)
@@ -182,14 +194,12 @@ def profile(file: Path, train_set: str, method: str) -> None:
     """Show where the time of a method's training steps goes; trains and writes nothing."""
     import torch
 
-    from sfsc.method import find_recipe
-    from sfsc.training.family import task
     from sfsc.training.profile import profile_steps
+    from sfsc.training.task import task
 
     chosen = _profile(file, train_set=train_set, method=method)
     torch.set_num_threads(chosen.get("threads", 1))
-    recipe = find_recipe(config.method_file(chosen, method))
-    parts = profile_steps(task(chosen, train_set, method, chosen["seeds"][0]), recipe)
+    parts = profile_steps(task(chosen, train_set, method, chosen["seeds"][0]))
     click.echo(parts.to_markdown(index=False, floatfmt=("", "", ".2f", ".1%")))
 
 
@@ -213,7 +223,8 @@ def embed(file: Path, eval_set: str, method: str) -> None:
     import torch
 
     from sfsc.data.kinds import retrieval_set
-    from sfsc.embed import embed_set, sizes_of
+    from sfsc.embedding.embed import embed_set
+    from sfsc.embedding.sizes import sizes_of
 
     profile = _profile(file, eval_set=eval_set)
     torch.set_num_threads(profile.get("threads", 1))
@@ -261,6 +272,14 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
 )
 @click.option("--query", "queries", multiple=True, required=True, metavar="NAME=FILE.npy")
 @click.option("--gallery", "galleries", multiple=True, required=True, metavar="NAME=FILE.npy")
+@click.option(
+    "--translated-query", "translated_queries", multiple=True, metavar="QUERY/GALLERY=FILE.npy",
+    help="Queries of model QUERY that count where it meets GALLERY alone.",
+)  # fmt: skip
+@click.option(
+    "--translated-gallery", "translated_galleries", multiple=True,
+    metavar="QUERY/GALLERY=FILE.npy", help="The same of the gallery of model GALLERY.",
+)  # fmt: skip
 @click.option("--query-ids", type=_PATH, help="GLDv2: an id a line, in the queries' row order.")
 @click.option("--gallery-ids", type=_PATH, help="GLDv2: an id a line, in the gallery's row order.")
 @click.option("--factory", help="Search by this faiss index, such as IVF4096,PQ64; default: exact.")
@@ -273,6 +292,8 @@ def evaluate(
     ground_truth: Path,
     queries: Iterable[str],
     galleries: Iterable[str],
+    translated_queries: Iterable[str],
+    translated_galleries: Iterable[str],
     query_ids: Path | None,
     gallery_ids: Path | None,
     factory: str | None,
@@ -294,11 +315,18 @@ def evaluate(
     from sfsc.retrieval.pairs import evaluate_pairs, open_files
 
     by_query, by_gallery = _named(queries, "--query"), _named(galleries, "--gallery")
+    by_pair = [
+        _pairs(translated_queries, "--translated-query", by_query, by_gallery),
+        _pairs(translated_galleries, "--translated-gallery", by_query, by_gallery),
+    ]
     lists = [file for file in (query_ids, gallery_ids) if file]
-    check_output(out, [ground_truth, *lists, *by_query.values(), *by_gallery.values()])
+    embeddings = [*by_query.values(), *by_gallery.values()]
+    embeddings += [file for each in by_pair for file in each.values()]
+    check_output(out, [ground_truth, *lists, *embeddings])
     truth = read(ground_truth, query_ids, gallery_ids)
-    files = open_files(truth, by_query, by_gallery)
-    frames = evaluate_pairs(truth, *files, FaissIndex(factory, parameters) if factory else None)
+    files = open_files(truth, by_query, by_gallery, *by_pair)
+    index = FaissIndex(factory, parameters) if factory else None
+    frames = evaluate_pairs(truth, *files, index)
     metrics, per_query = (f.assign(dataset=dataset, method=method, seed=seed) for f in frames)
     beside = None if is_stream(out) else out.with_suffix(".per_query.parquet")
     write_scores(out, beside, metrics, per_query)
@@ -331,8 +359,8 @@ def export(model: Path, file_format: str, out: Path | None) -> None:
     MODEL is a w<width>.safetensors file. onnx is for ONNX Runtime and what else reads ONNX, pt2 is
     torch.export's archive. Batches may have any size.
     """
-    from sfsc import submodel
     from sfsc.deploy.export import export as write
+    from sfsc.switchable import submodel
 
     loaded = submodel.load(model)
     out = out or model.with_suffix(f".{file_format}")
@@ -384,7 +412,7 @@ def search(
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="Processes that export.")
 def latency(file: Path, workers: int) -> None:
     """Measure how long each architecture of the cost list takes, exported as ONNX."""
-    from sfsc.report.latency import write_latency
+    from sfsc.measure.latency import write_latency
 
     profile = config.read(file)
     write_latency(config.results(profile), profile.get("threads", 1), workers)
@@ -394,7 +422,7 @@ def latency(file: Path, workers: int) -> None:
 @_config
 def cost(file: Path) -> None:
     """List what each sub-model costs: parameters, multiply-adds, bytes, training time."""
-    from sfsc.report.cost import write_cost
+    from sfsc.measure.cost import write_cost
 
     profile = config.read(file)
     results = config.results(profile)
@@ -413,7 +441,7 @@ def tables(file: Path, names: tuple[str, ...], scores: Path | None) -> None:
     profile = config.read(file)
     results = config.results(profile)
     shown = Shown(
-        config.method_names(profile), config.ablation(profile), profile.get("contrasts", [])
+        config.method_names(profile), config.ablations(profile), profile.get("contrasts", [])
     )
     write_tables(scores or results, results / "tables", shown, names)
 
@@ -450,7 +478,7 @@ def page(file: Path) -> None:
     results = config.results(profile)
     write_provenance(results, profile)
     title = profile.get("title", profile["profile"])
-    methods = config.method_names(profile)
+    methods = config.method_lines(profile)
     write_page(results, str(title), methods, config.train_set_of(profile))
 
 
@@ -475,6 +503,21 @@ def _profile(file: Path, **chosen: str) -> config.Config:
             option = section.replace("_", "-")
             raise InputError(f"--{option} {name}: not in {file}; choose from {', '.join(known)}")
     return profile
+
+
+def _pairs(
+    given: Iterable[str], option: str, queries: dict[str, Path], galleries: dict[str, Path]
+) -> dict[tuple[str, str], Path]:
+    found = {}
+    for names, file in _named(given, option).items():
+        query, _, gallery = names.partition("/")
+        if query not in queries or gallery not in galleries:
+            raise InputError(
+                f"{option} {names}={file}: give QUERY/GALLERY=FILE.npy, with the names of a --query"
+                " and a --gallery"
+            )
+        found[query, gallery] = file
+    return found
 
 
 def _named(pairs: Iterable[str], option: str) -> dict[str, Path]:

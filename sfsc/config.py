@@ -1,6 +1,5 @@
 """Read a profile, check it, and name what is wrong with it."""
 
-import difflib
 import itertools
 import math
 import os
@@ -13,16 +12,14 @@ from typing import Any, NamedTuple, cast
 import jsonschema
 import yaml
 
-from sfsc.fetch.catalogue import KINDS, SET_NAMES
+from sfsc import method, options
+from sfsc.catalogue import KINDS, SET_NAMES
 from sfsc.files import InputError, read_text
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout: the schema and the baselines live beside the library."""
 
 _SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-
-BUILT_IN = ("sfsc", "sfsc-no-projection", "sfsc-no-uncertainty", "sfsc-plain")
-"""The methods of sfsc.method; every other one is a file in baselines/."""
 
 Config = dict[str, Any]
 
@@ -90,31 +87,77 @@ def method_names(config: Config) -> list[str]:
 
 def all_method_names(config: Config) -> list[str]:
     """The same, with those that only the ablation trains."""
-    return [entry.name for entry in _all_entries(config)]
+    return [entry.name for entry in all_entries(config)]
 
 
 def method_file(config: Config, name: str) -> str:
     """The method that an entry of `methods` runs: its own name, unless it says `method`."""
-    return next(entry.method for entry in _all_entries(config) if entry.name == name)
+    return next(entry.method for entry in all_entries(config) if entry.name == name)
 
 
-def settings(config: Config, train_set: str, method: str | None = None) -> dict[str, Any]:
+def method_lines(config: Config) -> dict[str, str]:
+    """The methods of a profile by name, each with its line and, if it has some, its options."""
+    return {
+        entry.name: method.describe(entry.method).summary
+        + (f", with {_in_words(entry.options)}" if entry.options else "")
+        for entry in entries(config)
+    }
+
+
+def settings(config: Config, train_set: str, name: str | None = None) -> dict[str, Any]:
     """The `model` and `training` sections for one training set and, if given, one method.
 
     The set's own entries win over the profile's; then come the set's `methods`, then the options
-    of the method's entry in `methods`.
+    of the method's entry in `methods`. `training` holds options of methods, too.
     """
     own = config["train_sets"][train_set]
     chosen = {
         section: _merged(config[section], own.get(section, {})) for section in ("model", "training")
     }
-    for entry in _all_entries(config):
-        if entry.name == method:
-            for more in (own.get("methods", {}).get(method, {}), entry.options):
+    for entry in all_entries(config):
+        if entry.name == name:
+            for more in (own.get("methods", {}).get(name, {}), entry.options):
                 chosen["training"] = _merged(chosen["training"], more)
     if isinstance(weights := chosen["model"].get("pretrained"), str):
         chosen["model"]["pretrained"] = filled(weights)
     return chosen
+
+
+class MemberSection(NamedTuple):
+    """What a profile says of a member: its width, other keys of `model`, and its data."""
+
+    width: float
+    model: dict[str, Any]
+    classes: tuple[float, float]
+    images: tuple[float, float]
+
+
+def member_sections(config: Config) -> dict[str, MemberSection]:
+    """The members of each family by name: narrow to wide, or old to new.
+
+    `widths` is short for members of one backbone that differ in width alone.
+    """
+    whole = (0.0, 1.0)
+    if "members" not in config:
+        widths = sorted(config["widths"])
+        return {model_name(width): MemberSection(width, {}, whole, whole) for width in widths}
+    found = {}
+    for name, given in config["members"].items():
+        section = dict(given or {})
+        shares = [_share(section.pop(key, 1.0)) for key in ("class_fraction", "image_fraction")]
+        found[name] = MemberSection(section.pop("width", 1.0), section, shares[0], shares[1])
+    return found
+
+
+def scenario(config: Config) -> str:
+    """What orders the members: `capacity` or `generations`."""
+    found: str = config.get("scenario", "capacity")
+    return found
+
+
+def _share(fraction: float | list[float]) -> tuple[float, float]:
+    """0.3 is the first 30 %, [0.3, 1] the others."""
+    return (fraction[0], fraction[1]) if isinstance(fraction, list) else (0.0, fraction)
 
 
 def data_path(entry: Mapping[str, Any]) -> Path:
@@ -168,8 +211,8 @@ def results(config: Config) -> Path:
 
 
 def model_names(config: Config) -> list[str]:
-    """The names of the sub-models of each family, narrow to wide."""
-    return [model_name(width) for width in sorted(config["widths"])]
+    """The names of the members of each family, in order."""
+    return list(member_sections(config))
 
 
 def train_set_of(config: Config) -> dict[str, str]:
@@ -178,11 +221,35 @@ def train_set_of(config: Config) -> dict[str, str]:
 
 
 def ablation(config: Config) -> list[str]:
-    """SFSC and the methods that change a part of it: sfsc and sfsc-*, and those of `ablation`."""
-    names = method_names(config)
-    variants = [name for name in names if name == "sfsc" or name.startswith("sfsc-")]
-    others = [entry.name for entry in entries(config, "ablation")]
-    return variants + others if variants else []
+    """Each method that others vary, followed by those: what they vary by is in their files.
+
+    An entry that runs a listed method with options of its own is a variant of it, too.
+    """
+    found: dict[str, None] = {}
+    for base, variants in ablations(config).items():
+        found |= dict.fromkeys([base, *variants])
+    return list(found)
+
+
+def ablations(config: Config) -> dict[str, dict[str, str]]:
+    """For each method that others vary, these and what they vary it by."""
+    listed = all_entries(config)
+    names = {entry.name for entry in listed}
+    found: dict[str, dict[str, str]] = {}
+    asked_for = {entry.name for entry in entries(config, "ablation")}
+    for entry in listed:
+        varies = method.describe(entry.method).varies
+        if entry.name != entry.method and entry.method in names:
+            varies = method.Varies(entry.method, _in_words(entry.options))
+        if varies and varies.of in names:
+            found.setdefault(varies.of, {})[entry.name] = varies.by
+        elif entry.name in asked_for and found:  # it is to be compared, whatever its file says
+            next(iter(found.values()))[entry.name] = ""
+    return found
+
+
+def _in_words(chosen: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in chosen.items())
 
 
 class Entry(NamedTuple):
@@ -216,7 +283,8 @@ def entries(config: Config, section: str = "methods") -> Iterator[Entry]:
                 yield Entry(name + at, method, options | cell, name, cell)
 
 
-def _all_entries(config: Config) -> list[Entry]:
+def all_entries(config: Config) -> list[Entry]:
+    """The entries of `methods` and of `ablation`."""
     return [*entries(config), *entries(config, "ablation")]
 
 
@@ -259,9 +327,9 @@ def _mistakes_by_schema(
 ) -> Iterator[tuple[str, Any, jsonschema.ValidationError]]:
     """Where each mistake is, the part of the profile that its path starts from, and the error."""
     schema = yaml.safe_load(_SCHEMA.read_text(encoding="utf-8"))
-    options = {"$defs": schema["$defs"], **schema["$defs"]["training"]}
-    entry = options | {"properties": options["properties"] | {"name": {}, "method": {}}}
-    schemas = {"profile": schema, "options": options, "entry": entry}
+    training = {"$defs": schema["$defs"], **schema["$defs"]["training"]}
+    entry = training | {"properties": training["properties"] | {"name": {}, "method": {}}}
+    schemas = {"profile": schema, "options": training, "entry": entry}
     for above, part, which in [("", config, "profile"), *_options(config)]:
         errors = _Validator(schemas[which]).iter_errors(part)
         for error in sorted(errors, key=lambda error: error.json_path):
@@ -330,11 +398,10 @@ def _schema_mistakes(config: Config) -> Iterator[str]:
         if error.validator == "additionalProperties":
             schema: Any = error.schema
             known = schema.get("properties", {})
-            for key in cast(Iterable[Any], error.instance):
+            options_too = bool(schema.get("methodOptions"))
+            for key, value in cast(Mapping[str, Any], error.instance).items():
                 if key not in known:
-                    near = difflib.get_close_matches(str(key), known, n=1)
-                    advice = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-                    yield f"{place}.{key}".lstrip(".") + f": unknown key; {advice}"
+                    yield from _unknown(config, place, key, value, known, options_too)
         elif error.validator == "not":
             yield f"{place}: does not belong to this kind; leave it out"
         elif error.validator == "pattern":
@@ -344,6 +411,25 @@ def _schema_mistakes(config: Config) -> Iterator[str]:
             yield f"{place or 'the file'}: {message}"
         else:
             yield f"{place or 'the file'}: {error.message}"
+
+
+def _unknown(
+    config: Config, place: str, key: Any, value: Any, known: Iterable[str], options_too: bool
+) -> Iterator[str]:
+    """What is wrong with a key that the schema does not know: it may be an option of a method."""
+    known = list(known)
+    if options_too:
+        for listed in dict.fromkeys(entry.method for entry in all_entries(config)):
+            if method.is_there(listed):
+                of = method.find(listed).options
+                if key in options.hints(of):
+                    try:
+                        options.checked(of, key, value, place)
+                    except InputError as error:
+                        yield str(error)
+                    return
+                known += options.hints(of)
+    yield f"{place}.{key}".lstrip(".") + f": unknown key; {options.advice(key, known)}"
 
 
 def _of_another_type(value: object, types: list[str]) -> str:
@@ -361,17 +447,22 @@ def _of_another_type(value: object, types: list[str]) -> str:
 
 
 def _inconsistencies(config: Config) -> Iterator[str]:
-    if len(set(model_names(config))) < len(config["widths"]):
+    if ("members" in config) == ("widths" in config):
+        yield "widths: say which models a family has, by either `widths` or `members`"
+        return
+    if len(model_names(config)) < len(config.get("widths", [])):
         yield f"widths: {config['widths']} do not all differ by 0.01 or more"
-    names = [entry.name for entry in _all_entries(config)]
+    for name, member in member_sections(config).items():
+        for key, (first, last) in (("class", member.classes), ("image", member.images)):
+            if first >= last:
+                yield f"members.{name}.{key}_fraction: [{first}, {last}] is to go from less to more"
+    names = [entry.name for entry in all_entries(config)]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"methods: {name!r} is listed twice; give one of them another `name`"
-    for method in dict.fromkeys(entry.method for entry in _all_entries(config)):
-        if method not in BUILT_IN and not (ROOT / "baselines" / f"{method}.py").exists():
-            yield (
-                f"methods: {method!r} is not built in ({', '.join(BUILT_IN)}) and has no file "
-                f"baselines/{method}.py"
-            )
+    for listed in dict.fromkeys(entry.method for entry in all_entries(config)):
+        if not method.is_there(listed):
+            advised = options.advice(listed, method.names())
+            yield f"methods: {listed!r}: there is no file baselines/{listed}.py; {advised}"
     for number, contrast in enumerate(config.get("contrasts", [])):
         for key in ("method", "against"):
             if contrast[key] not in method_names(config):

@@ -18,6 +18,12 @@ def embeddings(results: Path, eval_set: str, method: str, seed: int, model: str)
     return results / "embeddings" / eval_set / method / f"seed{seed}" / model
 
 
+def translated(folder: Path, side: str) -> dict[str, Path]:
+    """The files `<side>-for-<other model>.npy` of a folder of embeddings, by the other model."""
+    start = f"{side}-for-"
+    return {path.stem.removeprefix(start): path for path in sorted(folder.glob(f"{start}*.npy"))}
+
+
 def evaluation(results: Path, eval_set: str, method: str) -> Path:
     """Folder of metrics.csv and per_query.parquet of all seeds of a method."""
     return results / "evaluation" / eval_set / method

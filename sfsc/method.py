@@ -1,55 +1,149 @@
-"""SFSC and its ablations as recipes; each of the other methods is a file in baselines/."""
+"""What a method is: one file, which its name finds in `baselines/` or `sfsc/methods/`."""
 
+import ast
 import importlib.util
-from collections.abc import Mapping
-from functools import partial
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sfsc.config import ROOT
+from tabulate import tabulate
+
 from sfsc.files import InputError
-from sfsc.training.aggregation import Aggregation, project, project_intersections, total
-from sfsc.training.family import Family, Recipe
-from sfsc.training.objectives import CrossEntropy, SharedClassifier, evidence
-from sfsc.training.options import TrainingOptions
+from sfsc.options import NoOptions, described
+
+if TYPE_CHECKING:  # torch takes seconds to import, and most of what needs a method's text does not
+    from sfsc.training.family import Family
+
+Families = Literal["any", "switchable", "dimensions"]
+"""All, those whose members are widths of one network, or those that differ in `embedding_dim`."""
+
+_LIBRARY = Path(__file__).resolve().parent
+FOLDERS = (_LIBRARY / "methods", _LIBRARY.parent / "baselines")
+"""Where methods are: SFSC and its ablations, and all others."""
 
 
-def projection(options: TrainingOptions) -> Aggregation:
-    """SFSC's answer to conflicting gradients, in the profile's scope."""
-    return project_intersections if options.projection == "intersection" else project
+class Varies(NamedTuple):
+    """Of which method another one is an ablation or a control, and in what they differ."""
+
+    of: str
+    by: str
 
 
-def train_compatible(
-    family: Family, uncertainty: bool, aggregation: Aggregation | None = None
-) -> None:
-    """One switchable network whose sub-models share a classifier.
+@dataclass(frozen=True)
+class Method:
+    """A way to get a family of models: METHOD of <name>.py."""
 
-    Without an `aggregation`, conflicting gradients are projected.
-    """
-    options = family.task.options
-    loss = evidence(options) if uncertainty else CrossEntropy
-    objective = partial(SharedClassifier, loss=loss)
-    family.fit(family.task.widths, objective, aggregation or projection(options))
-
-
-RECIPES: Mapping[str, Recipe] = {
-    "sfsc": partial(train_compatible, uncertainty=True),
-    "sfsc-no-projection": partial(train_compatible, uncertainty=True, aggregation=total),
-    "sfsc-no-uncertainty": partial(train_compatible, uncertainty=False),
-    "sfsc-plain": partial(train_compatible, uncertainty=False, aggregation=total),
-}
-"""Wu et al., CVPR 2023: one classifier for all sub-models, the uncertainty loss, the projection."""
+    train: Callable[["Family", Any], None] | None
+    """Trains and saves every member of a family, with the options of this method. None where the
+    rule in baselines/<name>.smk makes what is evaluated."""
+    summary: str
+    """One line, for readers of tables."""
+    paper: str = ""
+    options: type = NoOptions
+    """A frozen dataclass; a profile sets its fields next to the method's name."""
+    varies: tuple[str, str] | None = None
+    """See Varies: ("sfsc", "gradients summed as they are")."""
+    families: Families = "any"
+    """Which families it trains."""
 
 
-def find_recipe(method: str) -> Recipe:
-    """The recipe of a method: one of RECIPES, or `train` of baselines/<method>.py."""
-    if method in RECIPES:
-        return RECIPES[method]
-    path = ROOT / "baselines" / f"{method}.py"
-    spec = importlib.util.spec_from_file_location(f"baselines.{method}", path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise InputError(f"method {method}: no such file: baselines/{method}.py")
+@dataclass(frozen=True)
+class Description:
+    """What a method's file says of it, in words."""
+
+    name: str
+    summary: str
+    paper: str = ""
+    varies: Varies | None = None
+    families: str = "any"
+
+
+def names() -> list[str]:
+    """All methods, in the order of their names."""
+    return sorted(path.stem for folder in FOLDERS for path in folder.glob("[!_]*.py"))
+
+
+def is_there(name: str) -> bool:
+    """Whether there is a method of that name."""
+    return any((folder / f"{name}.py").is_file() for folder in FOLDERS)
+
+
+def path(name: str) -> Path:
+    """The file of a method; InputError where there is none."""
+    for folder in FOLDERS:
+        if (found := folder / f"{name}.py").is_file():
+            return found
+    raise InputError(f"method {name!r}: there is no file baselines/{name}.py")
+
+
+@cache
+def find(name: str) -> Method:
+    """The METHOD of <name>.py; InputError where there is none."""
+    spec = importlib.util.spec_from_file_location(f"baselines.{name}", path(name))
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where `inspect` looks for the sources of its classes
     spec.loader.exec_module(module)
-    if not hasattr(module, "train"):
-        raise InputError(f"baselines/{method}.py: has no function `train(family)`")
-    recipe: Recipe = module.train
-    return recipe
+    method = getattr(module, "METHOD", None)
+    if not isinstance(method, Method):
+        raise InputError(f"{name}.py: has no METHOD = Method(...)")
+    return method
+
+
+@cache
+def describe(name: str) -> Description:
+    """What a method's file says, read without running it: no torch, and no code of the method."""
+    source = path(name).read_text(encoding="utf-8")
+    texts: dict[str, Any] = {}
+    for node in ast.parse(source).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="METHOD")], value=ast.Call(keywords=given)):
+                for keyword in given:
+                    if keyword.arg in ("summary", "paper", "varies", "families"):
+                        texts[keyword.arg] = _literal(keyword.value, f"{name}.py: {keyword.arg}")
+    if "summary" not in texts:
+        raise InputError(f"{name}.py: METHOD has no summary")
+    varies = texts.pop("varies", None)
+    return Description(name, varies=Varies(*varies) if varies else None, **texts)
+
+
+def _literal(node: ast.expr, place: str) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise InputError(f"{place} is to be plain text, not computed") from None
+
+
+def as_table() -> str:
+    """All methods as a Markdown table: name, summary, paper, and what each varies."""
+    rows = [
+        (
+            f"`{each.name}`",
+            each.summary,
+            each.paper or "–",
+            f"`{each.varies.of}`: {each.varies.by}" if each.varies else "–",
+        )
+        for each in map(describe, names())
+    ]
+    return tabulate(rows, ["name", "what it is", "paper", "varies"], "pipe", disable_numparse=True)
+
+
+def in_words(name: str) -> str:
+    """A method's summary and paper, and a line for each of its options, with its default."""
+    told = describe(name)
+    lines = [f"{name}: {told.summary}"]
+    if told.paper:
+        lines.append(f"  paper: {told.paper}")
+    if told.varies:
+        lines.append(f"  varies {told.varies.of}: {told.varies.by}")
+    if told.families != "any":
+        lines.append(f"  families: {told.families}")
+    for option in described(find(name).options):
+        lines.append(
+            f"  {option.name}: {option.values}, by default {option.default}. {option.text}"
+        )
+    return "\n".join(lines)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sfsc.config import Config, data_path, settings
+from sfsc.config import Config, data_path, model_names, settings
 
 _LISTED = 17
 """Bytes of an image's id, and of what parts it from the next, in Google Landmarks v2's lists."""
@@ -49,7 +49,7 @@ def train(config: Config, train_set: str) -> tuple[int, int]:
     processes = config.get("processes", 1)
     waiting = _SAMPLE + _BATCHES * training["batch_size"]
     held = workers * _THREAD_MB + 3 * area * (waiting if workers else images) / 2**20
-    passes = images * training["epochs"] * len(config["widths"]) * area / 224**2
+    passes = images * training["epochs"] * len(model_names(config)) * area / 224**2
     return round(processes * (_IDLE_MB + held)), _minutes(
         passes / _rate(config, _TRAINED) / processes / config.get("nodes", 1)
     )
@@ -59,7 +59,8 @@ def embed(config: Config, eval_set: str) -> tuple[int, int]:
     """Memory and time of embedding a set with every sub-model and seed of a method."""
     entry = config["eval_sets"][eval_set]
     scales = entry.get("scales", [1.0])
-    passes = _evaluated_images(entry) * len(config["widths"]) * len(config["seeds"]) * len(scales)
+    models = len(model_names(config)) * len(config["seeds"])
+    passes = _evaluated_images(entry) * models * len(scales)
     return 2 * _IDLE_MB, _minutes(passes / _rate(config, _EMBEDDED))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 
-from sfsc.fetch.catalogue import Item
+from sfsc.catalogue import Item
 
 
 class Site:

@@ -269,7 +269,7 @@ def test_what_cannot_be_exported_fetched_or_packed_is_one_line(tmp_path):
 def test_light_commands_import_neither_torch_nor_timm():
     code = (
         "import sys, sfsc.cli, sfsc.config, sfsc.data.kinds, sfsc.retrieval.collect, "
-        "sfsc.retrieval.ground_truth, sfsc.report.tables, sfsc.report.cost, sfsc.report.page;"
+        "sfsc.retrieval.ground_truth, sfsc.report.tables, sfsc.measure.cost, sfsc.report.page;"
         "print([m for m in ('torch', 'timm') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

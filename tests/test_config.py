@@ -64,7 +64,7 @@ def test_the_profiles_are_in_order(name, monkeypatch, tmp_path):
         ("eval_sets/roxford-synthetic/name", None, "'name' is a required property"),
         ("eval_sets/digits/search", {"kind": "faiss"}, "search: 'factory' is a required property"),
         ("eval_sets/digits/search", {"kind": "fast"}, "search.kind: 'fast' is not one of"),
-        ("methods", ["sfsc", "mine"], "methods: 'mine' is not built in"),
+        ("methods", ["sfsc", "mine"], "methods: 'mine': there is no file baselines"),
         ("synthetic/test_landmarks", 1, "synthetic.test_landmarks: 1 is less than the minimum"),
         (
             "synthetic/train_view",
@@ -87,7 +87,11 @@ def test_the_profiles_are_in_order(name, monkeypatch, tmp_path):
         ("eval_sets/digits/path", "data", "eval_sets.digits.path: does not belong to this kind"),
         ("eval_sets/digits/name", "x", "eval_sets.digits.name: does not belong to this kind"),
         ("eval_sets/digits/kind", "digit", "eval_sets.digits.kind: 'digit' is not one of"),
-        ("methods", ["sfsc", {"name": "x", "method": "mine"}], "methods: 'mine' is not built in"),
+        (
+            "methods",
+            ["sfsc", {"name": "x", "method": "mine"}],
+            "methods: 'mine': there is no file baselines",
+        ),
         ("methods", ["sfsc", "sfsc"], "methods: 'sfsc' is listed twice; give one of them another"),
         ("methods", ["sfsc", {"sfsc": {"kl_weight": 1}}], "methods: 'sfsc' is listed twice"),
         ("ablation", ["bct"], "methods: 'bct' is listed twice"),

@@ -12,7 +12,6 @@ from pathlib import Path
 import click
 import pytest
 import yaml
-from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from sfsc import config
@@ -175,37 +174,15 @@ def block_with(document, part):
     return next(block[2] for block in BLOCK.finditer(text) if part in block[2])
 
 
-def test_the_recipe_of_sub_model_files_runs(tmp_path, monkeypatch):
-    from sfsc import submodel
-
-    profile = {
-        "profile": "mine", "seeds": [0], "methods": ["sfsc"], "widths": [0.5, 1.0],
-        "model": {"backbone": "resnet18", "base_channels": 8, "stem_stride": 2,
-                  "embedding_dim": 8, "args": {"layers": [1, 1, 1, 1]}},
-        "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.05},
-        "train_sets": {"digits": {"kind": "digits", "image_size": 8}},
-        "eval_sets": {"digits": {"kind": "digits", "train_set": "digits"}},
-    }  # fmt: skip
-    monkeypatch.chdir(tmp_path)
-    Path("mine.yaml").write_text(yaml.safe_dump(profile))
-    scope = {"__name__": "mine"}
-    exec(block_with("adding-a-baseline.md", "@click.command()"), scope)
-    arguments = ["--config", "mine.yaml", "--train-set", "digits", "--seed", "0"]
-    result = CliRunner().invoke(scope["main"], arguments)
-    assert result.exit_code == 0, result.output
-    files = sorted(Path("results/mine/models/digits/mine/seed0").iterdir())
-    assert [submodel.load(file).width for file in files] == [0.5, 1.0]
-
-
 def test_embedding_without_the_suite_runs(tmp_path, monkeypatch):
     import numpy as np
     from PIL import Image
 
-    from sfsc.data.loader import Normalisation
+    from sfsc.data.normalisation import Normalisation
     from sfsc.deploy.export import export
-    from sfsc.submodel import SubModel
     from sfsc.switchable.backbone import NetworkSpec
     from sfsc.switchable.network import build
+    from sfsc.switchable.submodel import SubModel
 
     monkeypatch.chdir(tmp_path)
     spec = NetworkSpec("resnet18", 8, 8, 2, {"layers": [1, 1, 1, 1]}, image_size=16)

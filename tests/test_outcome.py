@@ -9,11 +9,11 @@ import yaml
 
 from sfsc import config
 from sfsc.data.kinds import retrieval_set
-from sfsc.embed import embed_set
-from sfsc.method import find_recipe
+from sfsc.embedding.embed import embed_set
 from sfsc.retrieval.inference import half_width
 from sfsc.retrieval.pairs import evaluate_pairs, open_files
-from sfsc.training.family import task, train_family
+from sfsc.training.family import train_family
+from sfsc.training.task import task
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "results" / "published" / "mini" / "compatibility.csv"
@@ -36,7 +36,7 @@ def digits(tmp_path_factory):
         patch.chdir(tmp_path_factory.mktemp("digits"))
         for method in ("independent", "sfsc"):
             work = task(profile, "digits", method, seed=0)
-            train_family(work, find_recipe(method))
+            train_family(work)
             names = config.model_names(profile)
             embed_set(
                 data, {work.records / name: work.models / f"{name}.safetensors" for name in names}

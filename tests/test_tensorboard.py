@@ -9,9 +9,10 @@ from sfsc.training.log import Column, TrainingLog, write_logs
 
 
 def test_every_value_comes_back(tmp_path):
-    log = TrainingLog([Column("w025", "loss"), Column("", "conflict_share")])
-    log.record([1.5, 0.0])
-    log.record([0.5, float("nan")])
+    columns = [Column("w025", "loss"), Column("", "conflict_share")]
+    log = TrainingLog()
+    log.record(columns, [1.5, 0.0])
+    log.record(columns, [0.5, float("nan")])
     write_logs(tmp_path / "mini/training/digits/sfsc/seed3/log.parquet", [log])
     export(tmp_path / "mini", ["sfsc"], tmp_path / "runs")
     events = EventAccumulator(str(tmp_path / "runs/digits/sfsc/3"))

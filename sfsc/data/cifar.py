@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfsc.archives import files_in
+from sfsc.catalogue import CIFAR10_MD5, CIFAR100_MD5
 from sfsc.data.labels import leave_one_out
 from sfsc.data.sets import ArrayImages, RetrievalSet, TrainSet
-from sfsc.fetch.catalogue import CIFAR10_MD5, CIFAR100_MD5
 from sfsc.files import InputError
 
 _SIDE = 32

@@ -10,7 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sfsc.data.loader import Augment, Batches, load_pixels, normalisation_of
+from sfsc.data.augment import Augment
+from sfsc.data.batches import Batches, load_pixels
+from sfsc.data.normalisation import normalisation_of
+from sfsc.data.order import Order
 from sfsc.data.reading import squared
 from sfsc.data.sets import Images
 
@@ -26,52 +29,52 @@ class DecodedBatches(Batches):
     """
 
     def __init__(
-        self,
-        images: Images,
-        size: int,
-        labels: NDArray[np.int64],
-        batch_size: int,
-        augment: Augment,
-        device: torch.device,
-        workers: int,
-        together: int = 1,
+        self, images: Images, size: int, augment: Augment, device: torch.device, threads: int
     ):
-        """`size` is that of the square to which images are resized; `workers` are threads."""
-        some = np.unique(np.linspace(0, len(labels) - 1, _SAMPLE).round().astype(int)).tolist()
+        """`size` is that of the square to which images are resized; `threads` decode them."""
+        count = len(images.ids)
+        some = np.unique(np.linspace(0, count - 1, _SAMPLE).round().astype(int)).tolist()
         pixels, _ = load_pixels(images, some, size)
-        super().__init__(labels, batch_size, augment, normalisation_of(pixels), device, together)
+        super().__init__(augment, normalisation_of(pixels), device)
         self.digest = hashlib.sha256(pixels.data).hexdigest()
         self._images, self._size, self._fit = images, size, squared(size)
-        self._workers = workers
-        self._pool = ThreadPoolExecutor(workers)
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads)
         self._ahead: deque[_Ahead] = deque()
+
+    def plain(self, rows: Tensor) -> Tensor:
+        pixels, jobs = self._decoded(rows.numpy())
+        for job in jobs:
+            job.result()
+        return self.normalisation(pixels.to(self.device))
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def _read(self, seed: int, step: int, part: int, parts: int) -> Tensor:
-        if not self._ahead or self._ahead[0].place != (seed, step, part, parts):
+    def _read(self, order: Order, step: int, part: int, parts: int) -> Tensor:
+        if not self._ahead or self._ahead[0].place != (order, step, part, parts):
             for other in self._ahead:
                 other.cancel()
             self._ahead.clear()
         while len(self._ahead) <= _AHEAD:
-            self._ahead.append(self._begun(seed, step + len(self._ahead), part, parts))
+            place = (order, step + len(self._ahead), part, parts)
+            rows, _ = order.batch(*place[1:])
+            self._ahead.append(_Ahead(place, *self._decoded(rows.numpy())))
         return self._ahead.popleft().pixels()
 
-    def _begun(self, seed: int, step: int, part: int, parts: int) -> "_Ahead":
-        rows = self.rows(seed, step, part, parts).numpy()
+    def _decoded(self, rows: NDArray[np.int64]) -> tuple[Tensor, list[Future[None]]]:
+        """The pixels of some rows, (B, S, S, 3), and the jobs that fill them in."""
         # Pinned, a GPU fetches it while the CPU goes on, and torch uses the memory again after it.
         pinned = self.device.type == "cuda"
         pixels = torch.empty(
             (len(rows), self._size, self._size, 3), dtype=torch.uint8, pin_memory=pinned
         )
         shares = zip(
-            np.array_split(rows, self._workers),
-            np.array_split(pixels.numpy(), self._workers),
+            np.array_split(rows, self._threads),
+            np.array_split(pixels.numpy(), self._threads),
             strict=True,
         )
-        jobs = [self._pool.submit(self._decode, *share) for share in shares]
-        return _Ahead((seed, step, part, parts), pixels, jobs)
+        return pixels, [self._pool.submit(self._decode, *share) for share in shares]
 
     def _decode(self, rows: NDArray[np.int64], pixels: NDArray[np.uint8]) -> None:
         for place, row in enumerate(rows.tolist()):
@@ -82,7 +85,7 @@ class DecodedBatches(Batches):
 class _Ahead:
     """A batch that threads fill with pixels."""
 
-    place: tuple[int, int, int, int]
+    place: tuple[Order, int, int, int]
     buffer: Tensor
     jobs: list[Future[None]]
 

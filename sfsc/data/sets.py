@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfsc.data.pixels import decode
+from sfsc.data.share import some_labels
 from sfsc.files import InputError
 
 _LARGEST_BOX = 2**26
@@ -119,8 +120,7 @@ class SomeImages:
 
 def some_classes(whole: TrainSet, fraction: float) -> TrainSet:
     """A `fraction` of the classes, at least one, chosen at random but always alike, all images."""
-    count = max(1, round(fraction * len(whole.classes)))
-    chosen = np.sort(np.random.default_rng(0).permutation(len(whole.classes))[:count])
+    chosen = some_labels(len(whole.classes), (0.0, fraction))
     rows = np.flatnonzero(np.isin(whole.labels, chosen))
     return TrainSet(
         SomeImages(whole.images, rows),

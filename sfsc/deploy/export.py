@@ -18,7 +18,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from torch import Tensor, nn
 
 from sfsc.files import InputError, is_stream, replacing
-from sfsc.submodel import SubModel
+from sfsc.switchable.submodel import SubModel
 
 INPUT, OUTPUT = "images", "embeddings"
 """The names of the exported model's input and output."""

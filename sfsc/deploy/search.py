@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfsc import submodel
 from sfsc.data.sets import Images
-from sfsc.embed import best_device, embed_images
+from sfsc.embedding.embed import best_device, embed_images
 from sfsc.files import InputError, replacing
 from sfsc.report.style import RC
 from sfsc.retrieval.search import top_k
+from sfsc.switchable import submodel
 
 _SHEET_QUERIES = 20
 _DPI = 150

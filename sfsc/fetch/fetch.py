@@ -8,10 +8,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from sfsc.catalogue import Item
 from sfsc.config import filled
 from sfsc.data.labels import read_csv
 from sfsc.data.revisited import load_gnd
-from sfsc.fetch.catalogue import Item
 from sfsc.fetch.plan import done_marker
 from sfsc.fetch.transfer import download, md5_of
 from sfsc.fetch.unpack import unpack

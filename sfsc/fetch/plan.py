@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from tabulate import tabulate
 
+from sfsc.catalogue import Item, items
 from sfsc.config import Config, data_paths, fetch_root, is_fetched
-from sfsc.fetch.catalogue import Item, items
 
 _GB = 10**9
 

@@ -29,7 +29,6 @@ from sfsc.report.style import RC, method_looks
 
 _DPI = 150
 _SMOOTHING = 0.05
-_UNCERTAIN_METHOD = "sfsc"
 # What accuracy is drawn against: a column and what the axis says.
 _PRICES = {
     "cost-accuracy": ("multiply_adds", "multiply-adds for one image (millions, log scale)"),
@@ -64,11 +63,11 @@ def write_figures(results: Path, methods: Sequence[str], train_set_of: Mapping[s
                 _save(results / "figures" / name, figure)
         if (logs["quantity"] == "conflict_share").any():
             _save(results / "figures" / "training-conflict", _conflict(logs, methods))
-        uncertainty = logs[
-            (logs["quantity"] == "uncertainty") & (logs["method"] == _UNCERTAIN_METHOD)
-        ]
-        if not uncertainty.empty:
-            _save(results / "figures" / "training-uncertainty", _uncertainty(uncertainty))
+        uncertain = logs[logs["quantity"] == "uncertainty"]
+        if not uncertain.empty:
+            first = next(method for method in methods if method in set(uncertain["method"]))
+            figure = _uncertainty(uncertain[uncertain["method"] == first], first)
+            _save(results / "figures" / "training-uncertainty", figure)
 
 
 def _pairs(dataset: str, metrics: pd.DataFrame) -> Figure:
@@ -246,7 +245,7 @@ def _conflict(logs: pd.DataFrame, methods: Sequence[str]) -> Figure:
     return figure
 
 
-def _uncertainty(logs: pd.DataFrame) -> Figure:
+def _uncertainty(logs: pd.DataFrame, method: str) -> Figure:
     train_sets = sorted(logs["train_set"].unique())
     models = sorted(logs["model"].unique())
     shades = matplotlib.colormaps["viridis"](np.linspace(0.85, 0.0, len(models)))
@@ -264,9 +263,7 @@ def _uncertainty(logs: pd.DataFrame) -> Figure:
     figure.legend(
         list(handles.values()), list(handles), loc="outside right center", title="sub-model"
     )
-    figure.suptitle(
-        f"Uncertainty of each sub-model while {_UNCERTAIN_METHOD} trains\n{_curve_note(logs)}"
-    )
+    figure.suptitle(f"Uncertainty of each sub-model while {method} trains\n{_curve_note(logs)}")
     return figure
 
 

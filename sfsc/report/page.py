@@ -1,7 +1,8 @@
 """The result page of a profile: its tables and figures with what is needed to read them."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,48 +11,23 @@ import pandas as pd
 from sfsc.files import InputError, replacing
 from sfsc.report.inputs import REFERENCE, primary, read_metrics, shown_protocol, spread
 
-_METHODS = {
-    REFERENCE: "random embeddings; what a search reaches without having learned anything",
-    "independent": "one model per width, each trained alone: nothing ties the embeddings of its "
-    "models together",
-    "independent-evidential": "control: independent, with the uncertainty loss",
-    "bct": "the widest model is trained first; each other width is trained alone, with a "
-    "classifier of its own and with the widest model's frozen one",
-    "bct-frozen": "control: bct, with the widest model's frozen classifier alone",
-    "bct-frozen-evidential": "control: bct-frozen, with the uncertainty loss",
-    "joint": "one switchable network, private classifiers: shared weights without a compatibility "
-    "constraint",
-    "sfsc": "one switchable network with a shared classifier, the uncertainty loss and gradient "
-    "projection",
-    "sfsc-no-projection": "sfsc, gradients summed as they are",
-    "sfsc-no-uncertainty": "sfsc, cross entropy in place of the uncertainty loss",
-    "sfsc-upgrad": "sfsc, UPGrad in place of the projection",
-    "sfsc-mgda": "sfsc, MGDA in place of the projection",
-    "sfsc-cagrad": "sfsc, CAGrad in place of the projection",
-    "sfsc-plain": "the shared classifier alone: cross entropy, gradients summed as they are",
-    "equal-voices": "control: sfsc, gradients brought to one length and summed, so that no "
-    "sub-model has priority",
-    "sfsc-weighted": "sfsc, each loss weighted by its sub-model's uncertainty",
-    "sfsc-homoscedastic": "sfsc, cross entropies with learnt weights (Kendall et al., CVPR 2018) "
-    "in place of the uncertainty loss",
-}
-
 
 def write_page(
-    results: Path, title: str, methods: Sequence[str], train_set_of: Mapping[str, str]
+    results: Path, title: str, methods: Mapping[str, str], train_set_of: Mapping[str, str]
 ) -> None:
     """Write README.md in `results`, from the tables and figures that are there.
 
-    `train_set_of` names the training set of each evaluated dataset. provenance.json is summed up
-    where it exists. Raises InputError for missing metrics or a malformed provenance file.
+    `methods` are the shown methods with a line on each; `train_set_of` names the training set of
+    each evaluated dataset. provenance.json is summed up where it exists. Raises InputError for
+    missing metrics or a malformed provenance file.
     """
-    metrics = primary(read_metrics(results), methods)
+    metrics = primary(read_metrics(results), list(methods))
     if metrics.empty:
         raise InputError(f"{results}: no result of {', '.join(methods)}; evaluate one first")
     sections = [
         f"# {title}",
         "Every number, table and figure here was generated from the files in this folder.",
-        _setting(metrics, train_set_of),
+        _setting(metrics, methods, train_set_of),
         _reading(metrics),
         _section(
             "Accuracy and compatibility",
@@ -90,9 +66,8 @@ def write_page(
             _table(results, "training_time"),
         ),
         _section(
-            "What each component of SFSC contributes",
-            "All share one classifier; they differ in the loss, and in what becomes of the "
-            "sub-models' gradients.",
+            "What each part of a method contributes",
+            "Each of these methods is another one with a part changed or left out.",
             _table(results, "ablation"),
         ),
         _section(
@@ -114,7 +89,9 @@ def write_page(
         path.write_text("\n\n".join(part for part in sections if part) + "\n", encoding="utf-8")
 
 
-def _setting(metrics: pd.DataFrame, train_set_of: Mapping[str, str]) -> str:
+def _setting(
+    metrics: pd.DataFrame, methods: Mapping[str, str], train_set_of: Mapping[str, str]
+) -> str:
     rows = [
         {
             "searched": dataset,
@@ -125,18 +102,16 @@ def _setting(metrics: pd.DataFrame, train_set_of: Mapping[str, str]) -> str:
         }
         for dataset, part in metrics.groupby("dataset", observed=True)
     ]
-    methods = [
-        f"- `{method}`" + (f": {_METHODS[method]}" if method in _METHODS else "")
-        for method in _present(metrics["method"])
-    ]
-    models = sorted(metrics["query_model"].unique())
+    lines = [f"- `{method}`: {methods[method]}" for method in _present(metrics["method"])]
+    models = [str(model) for model in metrics["query_model"].unique()]
+    by_width = all(re.fullmatch(r"w\d{3}", model) for model in models)
     return "\n\n".join(
         [
             "## What was compared",
             pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True),
-            f"Each method makes a family of models: {', '.join(f'`{model}`' for model in models)}, "
-            "named by width in percent of the full network's channels.",
-            "\n".join(methods),
+            f"Each method makes a family of models: {', '.join(f'`{model}`' for model in models)}"
+            + (", named by width in percent of the full network's channels." if by_width else "."),
+            "\n".join(lines),
         ]
     )
 

@@ -32,19 +32,6 @@ _UPPER = "independent"
 _LEAST_ADVANTAGE = 0.01
 """A gain relative to a smaller advantage says nothing."""
 
-# The loss of SFSC and of each variant of it, and what becomes of the sub-models' gradients.
-_COMPONENTS = {
-    "sfsc": ("uncertainty", "projected"),
-    "sfsc-no-projection": ("uncertainty", "summed"),
-    "sfsc-no-uncertainty": ("cross entropy", "projected"),
-    "sfsc-plain": ("cross entropy", "summed"),
-    "equal-voices": ("uncertainty", "equal lengths, summed"),
-    "sfsc-weighted": ("uncertainty, weighted by u", "projected"),
-    "sfsc-homoscedastic": ("cross entropy, learnt weights", "projected"),
-    "sfsc-upgrad": ("uncertainty", "UPGrad"),
-    "sfsc-mgda": ("uncertainty", "MGDA"),
-    "sfsc-cagrad": ("uncertainty", "CAGrad"),
-}
 _MEASURES = {
     "self_mean": "mean self-test",
     "cross_mean": "mean cross-test",
@@ -82,8 +69,8 @@ class Shown:
     """What the tables of a profile show, in the order of its configuration."""
 
     methods: Sequence[str]
-    ablation: Sequence[str] = ()
-    """SFSC and the methods that change a part of it."""
+    ablations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """For each method that others change: these, and what they change."""
     contrasts: Sequence[Mapping[str, str]] = field(default_factory=tuple)
     """Each with claim, method, against and measure."""
 
@@ -111,7 +98,7 @@ def main(results: Path, shown: Shown) -> list[Table]:
     methods = shown.methods
     rows = _columns(results, methods)
     columns = [
-        *sorted(name for name in set(rows["column"]) if name.startswith("self-test")),
+        *dict.fromkeys(name for name in rows["column"] if name.startswith("self-test")),
         *(_MEASURES[name] for name in ("cross_mean", "worst_pair")),
     ]
     rows = rows[rows["column"].isin(columns)]
@@ -180,7 +167,7 @@ def pairs(results: Path, shown: Shown) -> list[Table]:
     blocks = []
     for quantity, frame in both.items():
         for (dataset, protocol, metric), part in frame.groupby(GROUP, observed=True):
-            galleries = sorted(set(part["gallery_model"]))
+            galleries = list(dict.fromkeys(part["gallery_model"]))
             change = quantity == "change"
             cells = _percentages(part, signed=change)
             cells = cells if change else cells + _brackets(part)
@@ -277,35 +264,42 @@ def _ratio_of_sums(sums: np.ndarray) -> tuple[float, float]:
 
 
 def ablation(results: Path, shown: Shown) -> list[Table]:
-    """Tabulate the compatibility measures of SFSC and its ablations, and differences to SFSC."""
-    methods = shown.ablation
-    if not methods:
-        return [Table("ablation", "Neither SFSC nor an ablation of it was run.", _NOTHING, [])]
+    """Tabulate the compatibility measures of methods and their ablations, and the differences."""
+    if not shown.ablations:
+        return [
+            Table("ablation", "No method that was run is an ablation of another.", _NOTHING, [])
+        ]
+    changes = {
+        variant: (base, by)
+        for base, variants in shown.ablations.items()
+        for variant, by in variants.items()
+    }
+    methods = list(dict.fromkeys(m for base, own in shown.ablations.items() for m in (base, *own)))
     rows = _of_methods(read_compatibility(results), methods, results)
     rows = rows[(rows["protocol"] != _LEFT_OUT) & rows["measure"].isin(_MEASURES)]
     rows = rows.assign(measure=rows["measure"].map(_MEASURES))
     values = over_seeds(rows, [*GROUP, "method", "measure"]).assign(quantity="value")
-    pairs = [(method, "sfsc") for method in methods if method != "sfsc"]
-    apart = differences(rows, pairs, [*GROUP, "measure"]).assign(quantity="difference to sfsc")
+    pairs = [(variant, base) for variant, (base, _) in changes.items()]
+    apart = differences(rows, pairs, [*GROUP, "measure"]).assign(quantity="difference")
     data = pd.concat([values, _ordered_as(values, apart)], ignore_index=True)
     titles = {
         "value": "Compatibility measures in %",
-        "difference to sfsc": f"Difference to sfsc in percentage points, paired by seed. {_RUNS}",
+        "difference": "Difference to the method that each changes, in percentage points, paired by"
+        f" seed. {_RUNS}",
     }
     blocks = []
     for quantity, title in titles.items():
         part = data[data["quantity"] == quantity]
         if part.empty:
             continue
-        change = quantity != "value"
-        cells = _percentages(part, signed=change) + (_p_values(part) if change else "")
+        apart_from = quantity != "value"
+        cells = _percentages(part, signed=apart_from) + (_p_values(part) if apart_from else "")
         measures = [name for name in _MEASURES.values() if name in set(part["measure"])]
         wide = _pivot(part.assign(cell=cells), [*GROUP, "method"], "measure", measures)
-        known = [_COMPONENTS.get(method, (_ABSENT, _ABSENT)) for method in wide["method"]]
-        for place, name in enumerate(("loss", "gradients")):
-            wide.insert(4 + place, name, [components[place] for components in known])
-        blocks.append(Block(title, _blank_repeats(wide, GROUP), 6))
-    caption = f"What each component of SFSC contributes: {spread(values['seeds'])}."
+        texts = [": ".join(changes.get(method, (_ABSENT,))) for method in wide["method"]]
+        wide.insert(4, "what it changes", texts)
+        blocks.append(Block(title, _blank_repeats(wide, GROUP), 5))
+    caption = f"What each part of a method contributes: {spread(values['seeds'])}."
     return [Table("ablation", caption, data, blocks)]
 
 

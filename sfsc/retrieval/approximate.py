@@ -7,13 +7,13 @@ from typing import Any
 
 import faiss
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sfsc.files import InputError
 from sfsc.progress import progress
 from sfsc.retrieval.embeddings import Embeddings, blocks
 from sfsc.retrieval.places import Places, places_in_lists
+from sfsc.retrieval.products import thread_count
 
 _BLOCK_ROWS = 2**16
 _TRAINING_ROWS = 2**18
@@ -51,7 +51,7 @@ def places_by_index(
     evenly spaced. Raises InputError for what faiss refuses.
     """
     k = min(k, gallery.shape[0])
-    faiss.omp_set_num_threads(torch.get_num_threads())
+    faiss.omp_set_num_threads(thread_count())
     each = iter(tracked)
     count, dimension = gallery.shape
     with _refusals(kind, f"a gallery of {count} x {dimension}"):

@@ -18,8 +18,8 @@ def compatibility(metrics: pd.DataFrame, floors: pd.DataFrame) -> pd.DataFrame:
     """The compatibility measures of every family, protocol and primary metric in `floors`.
 
     `metrics` has the columns of the metrics file, `floors` those of the floor file. With M(i, j)
-    the value for query model i and gallery model j, models ordered by name (w025 before w100) and
-    the teacher the last of them, the measures are
+    the value for query model i and gallery model j, models in the order of the metrics (w025 before
+    w100) and the teacher the last of them, the measures are
 
     - self_mean: mean of M(i, i)
     - cross_mean: mean of M(i, j), i != j
@@ -41,15 +41,25 @@ def compatibility(metrics: pd.DataFrame, floors: pd.DataFrame) -> pd.DataFrame:
         if key not in families:
             continue
         M, random = families[key], float(part["random"].iloc[0])
-        own = np.sqrt(np.outer(np.diag(M), np.diag(M)))
-        measures = {"self_mean": float(np.diag(M).mean()), **_measures(M, own, random)}
         floor: dict[str, float] = {}
         if part["value"].notna().all():
             other = families[(*key[:-1], int(part["gallery_seed"].iloc[0]))]
             own = np.sqrt(np.outer(np.diag(M), np.diag(other)))
             floor = _measures(_matrix(key, part), own, random)
-        rows += [(*key, name, value, floor.get(name, np.nan)) for name, value in measures.items()]
+        rows += [
+            (*key, name, value, floor.get(name, np.nan))
+            for name, value in measures(M, random).items()
+        ]
     return pd.DataFrame(rows, columns=[*_FAMILY, "measure", "value", "floor"])
+
+
+def measures(M: NDArray[np.float64], random: float = 0.0) -> dict[str, float]:
+    """The measures of a family whose pairs score M (m, m), rows query models, the teacher last.
+
+    They are those of `compatibility`; `random` is what random rankings score.
+    """
+    own = np.sqrt(np.outer(np.diag(M), np.diag(M)))
+    return {"self_mean": float(np.diag(M).mean()), **_measures(M, own, random)}
 
 
 def _by_family(frame: pd.DataFrame) -> Any:
@@ -66,7 +76,7 @@ def _matrix(family: tuple[Any, ...], pairs: pd.DataFrame) -> NDArray[np.float64]
         if (query, gallery) in values:
             raise InputError(f"metrics: {where}: the pair ({query}, {gallery}) is repeated")
         values[query, gallery] = value
-    models = sorted({model for pair in values for model in pair})
+    models = list(dict.fromkeys(model for pair in values for model in pair))
     matrix = np.empty((len(models), len(models)))
     for i, query in enumerate(models):
         for j, gallery in enumerate(models):
@@ -81,15 +91,15 @@ def _matrix(family: tuple[Any, ...], pairs: pd.DataFrame) -> NDArray[np.float64]
 
 def _measures(M: NDArray[np.float64], own: NDArray[np.float64], random: float) -> dict[str, float]:
     """Measures of the pairs; `own[i, j]` is the geometric mean of the two models' self-tests."""
-    measures = {"worst_pair": float(M.min())}
+    found = {"worst_pair": float(M.min())}
     cross = ~np.eye(len(M), dtype=bool)
     others = cross.copy()
     others[-1] = others[:, -1] = False
     if cross.any():
-        measures["cross_mean"] = float(M[cross].mean())
+        found["cross_mean"] = float(M[cross].mean())
         known = (own - random)[cross]
         kept = np.where(known < _LEAST_KNOWN, 0, (M[cross] - random) / np.maximum(known, 1e-9))
-        measures["C"] = float(kept.mean())
+        found["C"] = float(kept.mean())
     if others.any():
-        measures["cross_others"] = float(M[others].mean())
-    return measures
+        found["cross_others"] = float(M[others].mean())
+    return found

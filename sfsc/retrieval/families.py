@@ -12,7 +12,7 @@ from sfsc.data.sets import GroundTruth
 from sfsc.retrieval.approximate import FaissIndex
 from sfsc.retrieval.collect import FLOOR_COLUMNS, write_csv, write_scores
 from sfsc.retrieval.floor import random_floor
-from sfsc.retrieval.pairs import evaluate_pairs, open_files, primary_means
+from sfsc.retrieval.pairs import Translated, evaluate_pairs, open_files, primary_means
 
 
 def evaluate_method(
@@ -37,7 +37,19 @@ def evaluate_method(
         }
         queries = {name: folder / "query.npy" for name, folder in folders.items()}
         galleries = {name: folder / "gallery.npy" for name, folder in folders.items()}
-        opened.append(open_files(ground_truth, queries, galleries))
+        translated_queries = {
+            (name, other): path
+            for name, folder in folders.items()
+            for other, path in layout.translated(folder, "query").items()
+        }
+        translated_galleries = {
+            (other, name): path
+            for name, folder in folders.items()
+            for other, path in layout.translated(folder, "gallery").items()
+        }
+        opened.append(
+            open_files(ground_truth, queries, galleries, translated_queries, translated_galleries)
+        )
     floors: list[pd.DataFrame] = []
     random = random_floor(ground_truth)
     for place, (seed, files) in enumerate(zip(seeds, opened, strict=True)):
@@ -50,7 +62,9 @@ def evaluate_method(
             primary = [metric for _, metric in random]
             apart = frames[0][frames[0]["metric"].isin(primary)].assign(value=np.nan)
         else:
-            apart = primary_means(ground_truth, files[0], opened[following][1], index)
+            other = opened[following]
+            mixed = Translated(files.translated.queries, other.translated.galleries)
+            apart = primary_means(ground_truth, files.queries, other.galleries, mixed, index)
         apart = apart.assign(
             **whose,
             gallery_seed=seeds[following],

@@ -1,8 +1,10 @@
 """Score every cross-model pair: each query model against each gallery model."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,16 +27,34 @@ _PAIR_COLUMNS = ["protocol", "metric", "query_model", "gallery_model"]
 _GLDV2_DEPTH = 100
 
 
+@dataclass(frozen=True)
+class Translated:
+    """Embeddings that replace a model's own in a single pair (query model, gallery model)."""
+
+    queries: Mapping[tuple[str, str], Embeddings] = field(default_factory=dict)
+    galleries: Mapping[tuple[str, str], Embeddings] = field(default_factory=dict)
+
+
+class Opened(NamedTuple):
+    """A family's embeddings, by model name."""
+
+    queries: Mapping[str, Embeddings]
+    galleries: Mapping[str, Embeddings]
+    translated: Translated
+
+
 def evaluate_pairs(
     ground_truth: GroundTruth,
     queries: Mapping[str, Embeddings],
     galleries: Mapping[str, Embeddings],
+    translated: Translated | None = None,
     index: FaissIndex | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score all pairs of `queries` (Q, D) and `galleries` (N, D), unit vectors by model name.
 
-    The search is exact, or by the faiss `index`; what an index does not find counts as not
-    retrieved. Each gallery is searched once, for all query models together.
+    `translated` embeddings replace these where there are some for a pair. The search is exact, or
+    by the faiss `index`; what an index does not find counts as not retrieved. Each gallery is
+    searched once, for all query models together.
 
     Returns the means over the scored queries and their 95 % intervals, with the columns protocol,
     metric, query_model, gallery_model, value, low, high; and the average precision of each scored
@@ -44,7 +64,7 @@ def evaluate_pairs(
     metrics = METRICS[ground_truth.kind]
     scored = _scored_queries(ground_truth)
     landmarks = clusters(ground_truth)
-    values = _values(ground_truth, scored, queries, galleries, index)
+    values = _values(ground_truth, scored, queries, galleries, translated, index)
     means: list[pd.DataFrame] = []
     per_query: list[pd.DataFrame] = []
     for protocol, rows in scored.items():
@@ -85,12 +105,13 @@ def primary_means(
     ground_truth: GroundTruth,
     queries: Mapping[str, Embeddings],
     galleries: Mapping[str, Embeddings],
+    translated: Translated | None = None,
     index: FaissIndex | None = None,
 ) -> pd.DataFrame:
     """The means of the primary metric, as `evaluate_pairs` has them, without their intervals."""
     metric = next(iter(METRICS[ground_truth.kind]))
     scored = _scored_queries(ground_truth)
-    values = _values(ground_truth, scored, queries, galleries, index)
+    values = _values(ground_truth, scored, queries, galleries, translated, index)
     rows = [
         (protocol, metric, *pair, values[pair][protocol][:, 0].mean())
         for protocol in scored
@@ -99,22 +120,44 @@ def primary_means(
     return pd.DataFrame(rows, columns=[*_PAIR_COLUMNS, "value"])
 
 
+Pairs = Mapping[tuple[str, str], Path]
+"""Files of translated embeddings, by (query model, gallery model)."""
+
+
 def open_files(
-    ground_truth: GroundTruth, queries: Mapping[str, Path], galleries: Mapping[str, Path]
-) -> tuple[dict[str, EmbeddingFile], dict[str, EmbeddingFile]]:
+    ground_truth: GroundTruth,
+    queries: Mapping[str, Path],
+    galleries: Mapping[str, Path],
+    translated_queries: Pairs | None = None,
+    translated_galleries: Pairs | None = None,
+) -> Opened:
     """Open and check embedding files by model name, for `evaluate_pairs`.
 
-    Raises InputError for a file that `sfsc.retrieval.embeddings.EmbeddingFile` refuses, and for
-    files of different dimensions.
+    Raises InputError for a file that `sfsc.retrieval.embeddings.EmbeddingFile` refuses, and for a
+    pair of models whose files have different dimensions.
     """
-    query_rows, gallery_rows = len(ground_truth.query_ids), len(ground_truth.gallery_ids)
-    query_files = {name: EmbeddingFile(path, query_rows) for name, path in queries.items()}
-    gallery_files = {name: EmbeddingFile(path, gallery_rows) for name, path in galleries.items()}
-    _check_dimensions(
-        [*queries.values(), *galleries.values()],
-        [*query_files.values(), *gallery_files.values()],
+    for_queries, for_galleries = translated_queries or {}, translated_galleries or {}
+    rows = {"query": len(ground_truth.query_ids), "gallery": len(ground_truth.gallery_ids)}
+    opened = Opened(
+        {name: EmbeddingFile(path, rows["query"]) for name, path in queries.items()},
+        {name: EmbeddingFile(path, rows["gallery"]) for name, path in galleries.items()},
+        Translated(
+            {pair: EmbeddingFile(path, rows["query"]) for pair, path in for_queries.items()},
+            {pair: EmbeddingFile(path, rows["gallery"]) for pair, path in for_galleries.items()},
+        ),
     )
-    return query_files, gallery_files
+    for gallery_model, gallery, some in _searches(*opened):
+        for query_model, query in some.items():
+            if query.shape[1] != gallery.shape[1]:
+                pair = (query_model, gallery_model)
+                raise InputError(
+                    f"{for_queries.get(pair, queries[query_model])}: embeddings have dimension"
+                    f" {query.shape[1]} but those of"
+                    f" {for_galleries.get(pair, galleries[gallery_model])} have"
+                    f" {gallery.shape[1]}; models compared with each other share one dimension, or"
+                    " have translated embeddings for their pair"
+                )
+    return opened
 
 
 def _values(
@@ -122,14 +165,35 @@ def _values(
     scored: Mapping[str, Sequence[int]],
     queries: Mapping[str, Embeddings],
     galleries: Mapping[str, Embeddings],
+    translated: Translated | None,
     index: FaissIndex | None,
 ) -> dict[tuple[str, str], dict[str, NDArray[np.float64]]]:
     """The metrics of each pair (query model, gallery model) and protocol."""
     return {
         (query_model, gallery_model): pair
-        for gallery_model, gallery in galleries.items()
-        for query_model, pair in _score(ground_truth, scored, queries, gallery, index).items()
+        for gallery_model, gallery, some in _searches(queries, galleries, translated)
+        for query_model, pair in _score(ground_truth, scored, some, gallery, index).items()
     }
+
+
+def _searches(
+    queries: Mapping[str, Embeddings],
+    galleries: Mapping[str, Embeddings],
+    translated: Translated | None,
+) -> Iterator[tuple[str, Embeddings, dict[str, Embeddings]]]:
+    """Each gallery with its model, and the queries that search it by theirs."""
+    translated = translated or Translated()
+    for gallery_model, gallery in galleries.items():
+        usual: dict[str, Embeddings] = {}
+        for query_model, own in queries.items():
+            pair = (query_model, gallery_model)
+            query = translated.queries.get(pair, own)
+            if pair in translated.galleries:
+                yield gallery_model, translated.galleries[pair], {query_model: query}
+            else:
+                usual[query_model] = query
+        if usual:
+            yield gallery_model, gallery, usual
 
 
 def _scored_queries(ground_truth: GroundTruth) -> dict[str, list[int]]:
@@ -195,13 +259,3 @@ def _places(
     if ground_truth.kind == "revisited":
         return places_by_counting(queries, gallery, tracked)
     return places_by_ranking(queries, gallery, tracked)
-
-
-def _check_dimensions(paths: Sequence[Path], files: Sequence[Embeddings]) -> None:
-    dimension = files[0].shape[1]
-    for path, file in zip(paths, files, strict=True):
-        if file.shape[1] != dimension:
-            raise InputError(
-                f"{path}: embeddings have dimension {file.shape[1]} but those of {paths[0]} have"
-                f" {dimension}; models compared with each other share one dimension"
-            )

@@ -74,6 +74,21 @@ def for_each_block(
             list(pool.map(work, parts, repeat(start), repeat(block), repeat(right)))
 
 
+def above(
+    products: Tensor, floors: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """The entries of `products` at or above their row's floor: row, column, value."""
+    floor = Tensor(floors).to(products.device)
+    row, column = (products >= floor[:, None]).nonzero(as_tuple=True)
+    value = products[row, column]
+    return row.cpu().numpy(), column.cpu().numpy(), value.cpu().numpy()
+
+
+def thread_count() -> int:
+    """How many threads torch uses: those of a job."""
+    return torch.get_num_threads()
+
+
 def _by_torch(left: Tensor, right: Tensor, out: Tensor) -> None:
     torch.mm(left, right, out=out)
 

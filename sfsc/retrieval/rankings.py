@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from sfsc.progress import progress
 from sfsc.retrieval.embeddings import Embeddings, blocks
 from sfsc.retrieval.places import Places
+from sfsc.retrieval.products import thread_count
 from sfsc.retrieval.scores import fixed_point, ranking_keys, rounded
 
 _BLOCK_SCORES = 2**22
@@ -41,7 +41,7 @@ def places_by_ranking(
 
     As `sfsc.retrieval.counts.places_by_counting`, in memory that does not grow with the queries.
     """
-    threads = torch.get_num_threads()
+    threads = thread_count()
     size = max(1, _BLOCK_SCORES // gallery.shape[0])
 
     def work(start: int) -> list[Places]:

@@ -4,11 +4,11 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sfsc.retrieval.embeddings import Embeddings
 from sfsc.retrieval.kernels import FIXED_POINT, score_pairs
+from sfsc.retrieval.products import thread_count
 
 _GALLERY_ROWS = 2**16
 _PAIRS_OF_A_TASK = 2**14
@@ -69,7 +69,7 @@ def exact_scores(
         for number in range(len(firsts) - 1)
         for begin in range(firsts[number], firsts[number + 1], _PAIRS_OF_A_TASK)
     ]
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         list(pool.map(work, tasks))
     return scores
 

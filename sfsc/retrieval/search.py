@@ -2,11 +2,10 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sfsc.retrieval.embeddings import Embeddings
 from sfsc.retrieval.kernels import append, select, thin
-from sfsc.retrieval.products import Block, for_each_block
+from sfsc.retrieval.products import Block, above, for_each_block
 from sfsc.retrieval.scores import error_bound, exact_scores, ranking_keys
 
 _BLOCK_ROWS = 2048
@@ -50,7 +49,7 @@ class _Candidates:
         own = block.queries
         mine = self._values[own], self._rows[own], self._counts[own]
         if block.products.is_cuda:
-            query, column, value = _above(block.products, self._floors[own])
+            query, column, value = above(block.products, self._floors[own])
             append(query, block.start + column, value, *mine)
         else:
             select(block.products.numpy(), block.start, self._floors[own], *mine)
@@ -82,13 +81,3 @@ class _Candidates:
         # A later row would have to have a higher score than the k-th, not only a near one.
         floors = scores[best[:, -1]] - self._margin / 2
         self._floors[chosen] = np.maximum(self._floors[chosen], floors)
-
-
-def _above(
-    products: Tensor, floors: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """The entries of `products` at or above their row's floor: row, column, value."""
-    floor = Tensor(floors).to(products.device)
-    row, column = (products >= floor[:, None]).nonzero(as_tuple=True)
-    value = products[row, column]
-    return row.cpu().numpy(), column.cpu().numpy(), value.cpu().numpy()

@@ -7,6 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from sfsc.config import model_name
 from sfsc.files import InputError
 from sfsc.switchable.backbone import RESNET_STAGE, NetworkSpec, backbone
 from sfsc.switchable.convert import PrivateNorm, fill, make_switchable, shrink
@@ -16,9 +17,19 @@ from sfsc.switchable.cut import BARE, NORMS, cuts, guard_strided_pointwise
 class StaticNetwork(nn.Module):
     """One sub-model on its own: a plain backbone and its embedding head."""
 
-    def __init__(self, backbone: nn.Module, head: nn.Linear):
+    def __init__(self, backbone: nn.Module, head: nn.Linear, spec: NetworkSpec, width: float = 1.0):
+        """`spec` and `width` say how to build such a network again."""
         super().__init__()
         self.backbone, self.head = backbone, head
+        self.spec, self.width = spec, width
+
+    def truncated(self, dim: int) -> "StaticNetwork":
+        """The same with the first `dim` dimensions of the embedding."""
+        head = nn.Linear(self.head.in_features, dim, bias=False)
+        with torch.no_grad():
+            head.weight.copy_(self.head.weight[:dim])
+        spec = dataclasses.replace(self.spec, embedding_dim=dim)
+        return StaticNetwork(self.backbone, head, spec, self.width)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeddings (B, D), not normalised, of float images (B, 3, H, W)."""
@@ -32,13 +43,17 @@ class SwitchableNetwork(nn.Module):
     With a single width it is an ordinary static network, which is how independent models train.
     """
 
-    def __init__(self, spec: NetworkSpec, widths: Sequence[float]):
+    def __init__(self, spec: NetworkSpec, widths: Sequence[float], names: Sequence[str] = ()):
         """Initial weights come from `spec`, or timm's initialisation by torch's global generator.
+
+        `names` are those of the sub-models, by default w025 for width 0.25.
 
         Raises InputError for a specification that timm does not know, or that cannot be sliced.
         """
         super().__init__()
         self.spec, self.widths = spec, tuple(widths)
+        self.names = tuple(names) or tuple(model_name(width) for width in widths)
+        self.embedding_dim = spec.embedding_dim
         self.network, image_reader = _full_network(spec)
         self._cuts = [cuts(self.network, width, image_reader, "head") for width in self.widths]
         kinds = {name: type(self.network.get_submodule(name)) for name in self._cuts[0]}
@@ -85,6 +100,10 @@ class SwitchableNetwork(nn.Module):
                 setattr(module, name, value)
         self._selected = index
 
+    def module(self, index: int) -> StaticNetwork:
+        """What computes a sub-model once it is selected: one module for all."""
+        return self.network
+
     def forward(self, images: Tensor, index: int) -> Tensor:
         """Embeddings (B, D), not normalised, of float images (B, 3, H, W) by sub-model `index`."""
         self.select(index)
@@ -126,6 +145,7 @@ class SwitchableNetwork(nn.Module):
             if isinstance(source, PrivateNorm):
                 source = source.norms[index]
             fill(static.get_submodule(name), cut, source)
+        static.width = self.widths[index]
         return static.train(self.training)
 
     @property
@@ -133,11 +153,13 @@ class SwitchableNetwork(nn.Module):
         return self.widths.index(max(self.widths))
 
 
-def build(spec: NetworkSpec, widths: Sequence[float], seed: int) -> SwitchableNetwork:
+def build(
+    spec: NetworkSpec, widths: Sequence[float], seed: int, names: Sequence[str] = ()
+) -> SwitchableNetwork:
     """A new network whose initial weights depend on `spec` and `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return SwitchableNetwork(spec, widths)
+        return SwitchableNetwork(spec, widths, names)
 
 
 def try_out(spec: NetworkSpec, widths: Sequence[float]) -> None:
@@ -157,7 +179,7 @@ def _full_network(spec: NetworkSpec) -> tuple[StaticNetwork, str]:
     model, image_reader = backbone(spec)
     guard_strided_pointwise(model)
     features = getattr(model, "head_hidden_size", model.num_features)
-    network = StaticNetwork(model, nn.Linear(features, spec.embedding_dim, bias=False))
+    network = StaticNetwork(model, nn.Linear(features, spec.embedding_dim, bias=False), spec)
     image_reader = f"backbone.{image_reader}"
     if spec.base_channels != RESNET_STAGE:
         scale = spec.base_channels / RESNET_STAGE

@@ -26,14 +26,22 @@ def project(gram: Tensor, generator: torch.Generator) -> Tensor:
     Each gradient g_i meets the others in a random order; where <g_i, g_j> < 0 it loses its
     component along the original g_j. The order for each i is one draw for the whole batch.
     """
-    m = gram.shape[-1]
-    return project_in_order(gram, torch.stack([_others(i, m, generator) for i in range(m)]))
+    return project_in_order(gram, random_order(gram.shape[-1], generator))
 
 
 def project_in_order(gram: Tensor, order: Tensor) -> Tensor:
     """As `project`, where gradient i meets order[i, 0], order[i, 1], ...; order is (m, m - 1)."""
+    return projected(gram, order).sum(dim=1)
+
+
+def random_order(m: int, generator: torch.Generator) -> Tensor:
+    """For each of m gradients the others in a random order: (m, m - 1)."""
+    return torch.stack([_others(i, m, generator) for i in range(m)])
+
+
+def projected(gram: Tensor, order: Tensor) -> Tensor:
+    """Row i (L, m, m): the projected g_i as a combination of the original gradients."""
     batch, m, _ = gram.shape
-    # Row i of `coefficients` is the projected g_i as a combination of the original gradients.
     coefficients = torch.eye(m, dtype=gram.dtype, device=gram.device).expand(batch, m, m).clone()
     norms = gram.diagonal(dim1=1, dim2=2)
     for j in order.to(gram.device, non_blocking=True).T:
@@ -41,7 +49,7 @@ def project_in_order(gram: Tensor, order: Tensor) -> Tensor:
         # A zero gradient has no inner product below 0; the clamp only keeps 0 / 0 out.
         step = inner.clamp(max=0) / norms[:, j].clamp(min=torch.finfo(gram.dtype).tiny)
         coefficients.scatter_add_(2, j.expand(batch, m)[..., None], -step[..., None])
-    return coefficients.sum(dim=1)
+    return coefficients
 
 
 def project_intersections(gram: Tensor, generator: torch.Generator) -> Tensor:

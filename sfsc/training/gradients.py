@@ -12,9 +12,10 @@ from sfsc.training.processes import Processes
 # torch would have the gradient of a view lie densely; here it is a view itself.
 warnings.filterwarnings("ignore", "grad and param do not obey the gradient layout contract")
 
-Scope = Literal["network", "layer", "intersection"]
-"""What one Gram matrix is of: all shared weights, those of one tensor, or those that the same
-sub-models have (the j-th part: the weights of sub-model j that no narrower one has)."""
+Scope = Literal["network", "layer", "kernel", "intersection"]
+"""What one Gram matrix is of: all shared weights, those of one tensor, those of one output of a
+tensor (a filter, a prototype), or those that the same members have (the j-th part: the weights of
+member j that no narrower one has)."""
 
 
 class Gradients:
@@ -57,6 +58,10 @@ class Gradients:
                 self._parts = [slice(0, ends[-1])]
             case "layer":
                 self._parts = self._layers
+            case "kernel":
+                # Outputs are outermost in memory, channels last or not: equal stretches.
+                self._outputs = [len(p) if p.ndim > 1 else 1 for p in shared]
+                self._parts = []
             case "intersection":
                 self._parts = self._shells()
         self._waits: list[Callable[[], object]] = []
@@ -88,21 +93,36 @@ class Gradients:
                 return layers.sum(dim=0, keepdim=True), layers
             case "layer":
                 return layers, layers
+            case "kernel":
+                return self._kernel_grams(), layers
             case "intersection":
                 return self._gram(self._parts), layers
 
     def combine(self, weights: Tensor) -> None:
         """Make weights (L, m) times J, part by part, the gradient that the optimiser sees."""
-        for part, row in zip(self._parts, weights.to(self._rows.dtype), strict=True):
-            if isinstance(part, slice):
-                torch.mv(self._rows[:, part].T, row, out=self._update[part])
-            else:
-                self._update[part] = self._rows[:, part].T @ row
+        if self._scope == "kernel":
+            of_layers = weights.to(self._rows.dtype).split(self._outputs)
+            for layer, outputs, some in zip(self._layers, self._outputs, of_layers, strict=True):
+                rows = self._rows[:, layer].unflatten(1, (outputs, -1))
+                self._update[layer] = torch.einsum("moi,om->oi", rows, some).flatten()
+        else:
+            for part, row in zip(self._parts, weights.to(self._rows.dtype), strict=True):
+                if isinstance(part, slice):
+                    torch.mv(self._rows[:, part].T, row, out=self._update[part])
+                else:
+                    self._update[part] = self._rows[:, part].T @ row
         _point(self._shared, self._update_views)
 
     def _gram(self, parts: Sequence[slice | Tensor]) -> Tensor:
         blocks = [self._rows[:, part] for part in parts]
         return torch.stack([block @ block.T for block in blocks]).double()
+
+    def _kernel_grams(self) -> Tensor:
+        found = []
+        for part, outputs in zip(self._layers, self._outputs, strict=True):
+            rows = self._rows[:, part].unflatten(1, (outputs, -1))
+            found.append(torch.einsum("moi,noi->omn", rows, rows).double())
+        return torch.cat(found)
 
     def _shells(self) -> list[Tensor]:
         """Places in a row, int64: for each sub-model, of the weights that no narrower one has."""

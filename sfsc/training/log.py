@@ -1,6 +1,6 @@
 """What training records, step by step."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,12 +21,16 @@ class Column(NamedTuple):
 class TrainingLog:
     """A value of each column for each step so far."""
 
-    def __init__(self, columns: Iterable[Column], values: Tensor | None = None):
+    def __init__(self, columns: Sequence[Column] = (), values: Tensor | None = None):
         """`values` (steps, columns), float64, resumes a log."""
         self.columns = tuple(columns)
         self._rows: list[list[float]] = [] if values is None else values.tolist()
 
-    def record(self, values: Iterable[float]) -> None:
+    def record(self, columns: Sequence[Column], values: Iterable[float]) -> None:
+        """Add a step; every step has the same columns."""
+        if self._rows and self.columns != tuple(columns):
+            raise ValueError(f"columns changed from {self.columns} to {tuple(columns)}")
+        self.columns = tuple(columns)
         self._rows.append(list(values))
 
     def values(self) -> Tensor:

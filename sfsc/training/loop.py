@@ -2,157 +2,113 @@
 
 import math
 import time
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import pandas as pd
 import torch
 from torch import Tensor
 
-from sfsc.data.loader import Batches
+from sfsc.data.batches import Batches
+from sfsc.data.order import Order
 from sfsc.files import InputError
 from sfsc.progress import progress
 from sfsc.seeds import derive, generator
-from sfsc.switchable.network import SwitchableNetwork
-from sfsc.training import checkpoint
-from sfsc.training.aggregation import Aggregation
-from sfsc.training.log import Column, TrainingLog
-from sfsc.training.objectives import Objective
+from sfsc.training.batch import Batch
+from sfsc.training.log import Column
 from sfsc.training.options import TrainingOptions
 from sfsc.training.preemption import Preempted, postponed_sigterm
 from sfsc.training.processes import Processes
+from sfsc.training.schedule import learning_rate
+from sfsc.training.state import State
 from sfsc.training.step import Step
 
 # Looking at a GPU's results waits for them; its queue of work runs dry meanwhile.
 _STEPS_BETWEEN_LOOKS = 20
 
+Turns = Callable[[int, torch.Generator], Sequence[int]]
+"""From a step's number, and a generator seeded by it, to the members that train in it."""
+
 
 def train(
-    network: SwitchableNetwork,
-    objective: Objective,
-    aggregation: Aggregation,
+    update: Step,
+    state: State,
     batches: Batches,
+    order: Order,
     options: TrainingOptions,
     seed: int,
-    path: Path,
-    fingerprint: Mapping[str, Any],
     processes: Processes,
-) -> tuple[TrainingLog, pd.DataFrame, float]:
-    """Train in place; answer with the log, each layer's conflicts (empty for a single sub-model)
-    and the seconds of training, over all resumptions.
+    turns: Turns | None = None,
+    before_step: Callable[[int], None] = lambda step: None,
+) -> None:
+    """Train from `state` on, and save it at intervals and at the end.
 
-    The state is saved to `path` at intervals and at the end. Where `path` already holds a state
-    of the same `fingerprint` training goes on from there, to the same bits as without the break.
     Raises InputError when a loss turns non-finite; the last good state stays. Raises Preempted
-    after SIGTERM, when the state is saved.
+    after SIGTERM, when the state is saved. `before_step` is called with each step's number.
     """
-    update = Step(network, objective, aggregation, options, processes)
+    steps = options.epochs * order.steps_per_epoch
     whole = "+".join(update.names)
-    columns = [
-        Column(whole, "learning_rate"),
-        Column(whole, "images_per_second"),
-        *update.columns,
-    ]
-    steps = options.epochs * batches.steps_per_epoch
-    log, done, seconds = TrainingLog(columns), 0, 0.0
-    if processes.rank == 0:
-        checkpoint.remove_unfinished(path)
-    if path.exists():
-        tensors, info = checkpoint.load(path)
-        if info["fingerprint"] == fingerprint:
-            update.modules.load_state_dict(
-                {k.removeprefix("state."): v for k, v in tensors.items() if k.startswith("state.")}
-            )
-            checkpoint.restore_optimiser(update.optimiser, tensors)
-            log = TrainingLog(columns, tensors["log"])
-            done, seconds = info["step"], info["seconds"]
-    everywhere = processes.mean(torch.tensor(float(done), device=batches.device))
-    if everywhere != done:
-        raise InputError(
-            f"{path}: not all processes see the same saved state; results must be on a disk that"
-            " they share"
-        )
-
-    def save(step: int) -> None:
-        if processes.rank == 0:
-            state = {f"state.{key}": value for key, value in update.modules.state_dict().items()}
-            state |= checkpoint.optimiser_tensors(update.optimiser)
-            if not all(tensor.isfinite().all() for tensor in state.values()):
-                raise InputError(
-                    f"training stopped after step {step} of {steps}: weights are not finite;"
-                    f" lower training.learning_rate (the last saved state is kept in {path})"
-                )
-            checkpoint.save(
-                path,
-                state | {"log": log.values()},
-                {"fingerprint": fingerprint, "step": step, "seconds": seconds},
-            )
-
     between_looks = _STEPS_BETWEEN_LOOKS if batches.device.type == "cuda" else 1
+    done = state.done
+    everybody = range(len(update.names))
     rates: list[float] = []
     values: list[Tensor] = []
+    turned: list[Sequence[int]] = []
     saved = clock = time.monotonic()
     with (
         postponed_sigterm() as sigterm_arrived,
         progress(None, whole, "step", steps, done, shown=processes.rank == 0) as bar,
     ):
         for step in range(done, steps):
-            rates.append(_learning_rate(step, steps, options))
-            images, labels = batches.batch(seed, step, processes.rank, processes.count)
+            before_step(step)
+            rates.append(learning_rate(step, steps, options))
+            images, labels, rows = batches.batch(order, seed, step, processes.rank, processes.count)
             # Dropout and stochastic depth draw from the global generators.
             torch.manual_seed(derive(seed, "dropout", step, processes.rank))
-            values.append(update(images, labels, rates[-1], generator(seed, "aggregation", step)))
+            random = generator(seed, "objective", step, processes.rank)
+            batch = Batch(images, labels, rows, step, steps, random)
+            turned.append(turns(step, generator(seed, "turns", step)) if turns else everybody)
+            aggregation = generator(seed, "aggregation", step)
+            values.append(update(batch, rates[-1], aggregation, turned[-1]))
             if (step + 1) % between_looks and step + 1 < steps:
                 continue
 
             first = step + 1 - len(values)
             measured = processes.mean(torch.stack(values)).tolist()
-            _check_losses(update.names, measured, rates, first, steps, path)
             now = time.monotonic()
-            seconds, elapsed, clock = seconds + now - clock, now - clock, now
-            speed = len(values) * batches.batch_size / elapsed
-            for rate, row in zip(rates, measured, strict=True):
-                log.record([rate, speed, *row])
-            rates.clear()
-            values.clear()
+            elapsed, clock = now - clock, now
+            speed = len(values) * order.batch_size / elapsed
+            columns = [Column(whole, "learning_rate"), Column(whole, "images_per_second")]
+            for number, (rate, row, turn) in enumerate(zip(rates, measured, turned, strict=True)):
+                _check_losses(update.names, row, turn, first + number, rate, steps, state)
+                state.log.record([*columns, *update.columns], [rate, speed, *row])
+            state.done, state.seconds = step + 1, state.seconds + elapsed
+            for looked_at in (rates, values, turned):
+                looked_at.clear()
             bar.update(step + 1 - first)
 
             # All processes stop at the same step, as each waits for the others' gradients.
             stopping = processes.mean(torch.tensor(float(sigterm_arrived()), device=batches.device))
             if stopping or now - saved > options.checkpoint_seconds:
-                save(step + 1)
+                state.save(steps)
                 saved = time.monotonic()
             if stopping:
                 processes.mean(stopping)  # nobody leaves before the first process has saved
                 raise Preempted(
                     f"training stopped upon SIGTERM after step {step + 1} of {steps}; its state is"
-                    f" saved in {path}: run again to go on"
+                    f" saved in {state.path}: run again to go on"
                 )
     if done < steps:
-        save(steps)
-    return log, update.conflicts.frame(), seconds
+        state.save(steps)
 
 
 def _check_losses(
-    names: list[str],
-    measured: list[list[float]],
-    rates: list[float],
-    first: int,
-    steps: int,
-    path: Path,
-) -> None:
-    for step, (rate, row) in enumerate(zip(rates, measured, strict=True), first):
-        for name, loss in zip(names, row, strict=False):
-            if not math.isfinite(loss):
-                kept = f" (the last saved state is kept in {path})" if path.exists() else ""
-                raise InputError(
-                    f"training stopped at step {step} of {steps}: the loss of {name} is {loss} at "
-                    f"learning rate {rate:.3g}; lower training.learning_rate{kept}"
-                )
-
-
-def _learning_rate(step: int, steps: int, options: TrainingOptions) -> float:
-    warmup = max(1, round(options.warmup * steps))
-    rise, fall = (step + 1) / warmup, (steps - step) / max(1, steps - warmup)
-    return options.learning_rate * min(1.0, rise, fall)
+    names: Sequence[str], row: Sequence[float], turn: Sequence[int], step: int, rate: float,
+    steps: int, state: State,
+) -> None:  # fmt: skip
+    for index in turn:
+        if not math.isfinite(row[index]):
+            saved = f" (the last saved state is kept in {state.path})"
+            raise InputError(
+                f"training stopped at step {step} of {steps}: the loss of {names[index]} is"
+                f" {row[index]} at learning rate {rate:.3g}; lower training.learning_rate"
+                f"{saved if state.path.exists() else ''}"
+            )

@@ -1,11 +1,14 @@
-"""Batch normalisation with the statistics of the whole batch that several processes share."""
+"""Batch normalisation: statistics of a batch that processes share, and statistics measured anew."""
 
 import torch
 import torch.distributed as dist
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
-from sfsc.training.precision import at_least_float32
+from sfsc.data.batches import Batches
+from sfsc.data.order import Order
+from sfsc.training.half_precision import at_least_float32
+from sfsc.training.trainable import Trainable
 
 
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):
@@ -50,6 +53,22 @@ def synchronise(network: nn.Module) -> None:
     for name, norm in list(network.named_modules()):
         if type(norm) in (nn.BatchNorm2d, BatchNormAct2d):
             network.set_submodule(name, SynchronisedBatchNorm2d(norm))
+
+
+@torch.no_grad()
+def recalibrate(network: Trainable, batches: Batches, order: Order, seed: int) -> None:
+    """Measure the statistics of each member's normalisation over the batches of one epoch."""
+    assert isinstance(network, nn.Module)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches, each as much as another
+    network.train()
+    for index in range(len(network.names)):
+        network.select(index)
+        for step in range(order.steps_per_epoch):
+            images, _, _ = batches.batch(order, seed, step)
+            network.module(index)(images)
 
 
 class _Sum(torch.autograd.Function):

@@ -1,27 +1,43 @@
-"""What each method asks of its sub-models: the loss of a batch of embeddings.
+"""What a method asks of its members: the loss of a batch of embeddings.
 
-An objective is a choice of classifiers (private, shared, or a frozen one) and of a loss that reads
-their logits (cross entropy, or evidence).
+An objective is often a choice of classifiers (private, shared, or a frozen one) and of a loss that
+reads their logits (cross entropy, or evidence).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sfsc.training.options import TrainingOptions
-from sfsc.training.precision import at_least_float32
+from sfsc.options import at_least
+from sfsc.training.batch import Batch
+from sfsc.training.half_precision import at_least_float32
 from sfsc.training.uncertainty import evidential_loss
 
 
-class Outcome(NamedTuple):
-    """A sub-model's loss on a batch and, where the objective has one, its uncertainty."""
+class Problem(NamedTuple):
+    """What an objective is made for."""
+
+    members: int
+    dim: int
+    """D, of the embeddings."""
+    classes: int
+    """K."""
+    scale: float
+    """The length that embeddings have for classifiers."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A member's loss on a batch, and what of it the training log records, by name."""
 
     loss: Tensor
-    uncertainty: Tensor | None = None
+    records: Mapping[str, Tensor] = field(default_factory=dict)
+    """Scalars without gradient."""
 
 
 class CrossEntropy(nn.Module):
@@ -29,6 +45,18 @@ class CrossEntropy(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Outcome:
         return Outcome(F.cross_entropy(logits, labels))
+
+
+@dataclass(frozen=True)
+class EvidenceOptions:
+    """The options of the evidential loss."""
+
+    kl_weight: float = at_least(0, 0.5)
+    """lambda, the weight of the divergence, per class over ln K."""
+    learn_temperature: bool = False
+    """Learn a factor of the logits."""
+    learn_offset: bool = False
+    """Learn one number that is added to all logits."""
 
 
 class Evidence(nn.Module):
@@ -39,13 +67,11 @@ class Evidence(nn.Module):
     to each class from the start.
     """
 
-    def __init__(
-        self, kl_weight: float, learn_temperature: bool = False, learn_offset: bool = False
-    ):
+    def __init__(self, options: EvidenceOptions):
         super().__init__()
-        self.kl_weight = kl_weight
-        self.log_temperature = nn.Parameter(torch.zeros(1)) if learn_temperature else None
-        self.offset = nn.Parameter(torch.zeros(1)) if learn_offset else None
+        self.kl_weight = options.kl_weight
+        self.log_temperature = nn.Parameter(torch.zeros(1)) if options.learn_temperature else None
+        self.offset = nn.Parameter(torch.zeros(1)) if options.learn_offset else None
 
     def forward(self, logits: Tensor, labels: Tensor) -> Outcome:
         logits = at_least_float32(logits)
@@ -53,108 +79,115 @@ class Evidence(nn.Module):
             logits = self.log_temperature.exp() * logits
         if self.offset is not None:
             logits = logits + self.offset
-        return Outcome(*evidential_loss(logits, labels, self.kl_weight))
+        loss, uncertainty = evidential_loss(logits, labels, self.kl_weight)
+        return Outcome(loss, {"uncertainty": uncertainty})
 
 
 Loss = Callable[[], CrossEntropy | Evidence]
 """Makes the loss of an objective."""
 
 
-def evidence(options: TrainingOptions) -> Loss:
-    """The evidential loss as the profile has it."""
-    return lambda: Evidence(options.kl_weight, options.learn_temperature, options.learn_offset)
-
-
 class Objective(nn.Module, ABC):
-    """Holds the classifiers (prototype matrices, K x D) and computes each sub-model's loss."""
+    """Computes each member's loss; what it learns itself, such as classifiers, is its parameters.
+
+    In every step `begin` is called once, then the objective itself for each member that trains.
+    """
+
+    def begin(self, batch: Batch) -> None:
+        """Compute what all members need of a batch, such as a teacher's embeddings."""
 
     @abstractmethod
-    def forward(self, index: int, embeddings: Tensor, labels: Tensor) -> Outcome:
-        """The outcome of sub-model `index` for embeddings (B, D) and labels (B,) int64."""
+    def forward(
+        self, member: int, embeddings: Tensor, batch: Batch, earlier: Mapping[int, Tensor]
+    ) -> Outcome:
+        """The outcome of member number `member` for its unit embeddings (B, D) of a batch.
+
+        `earlier` holds those of the members that came before it in this step, without gradient.
+        """
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters that all sub-models use; every other one is private to its sub-model."""
+        """The parameters that all members use; every other one is private to its member."""
         return iter(())
 
 
-class PrivateClassifiers(Objective):
-    """A classifier and a loss of each sub-model's own: no compatibility."""
+class Classifiers(Objective):
+    """An objective that has a prototype for each class."""
 
-    def __init__(
-        self, sub_models: int, embedding_dim: int, classes: int, loss: Loss = CrossEntropy
-    ):
+    @abstractmethod
+    def prototypes(self, member: int) -> Tensor:
+        """The prototype matrix of a member: (K, D), on the CPU, without gradient."""
+
+
+class PrivateClassifiers(Classifiers):
+    """A classifier (prototype matrix, K x D) and a loss for each member: no compatibility."""
+
+    def __init__(self, problem: Problem, loss: Loss = CrossEntropy):
         super().__init__()
+        self.scale = problem.scale
         self.classifiers = nn.ModuleList(
-            nn.Linear(embedding_dim, classes, bias=False) for _ in range(sub_models)
+            nn.Linear(problem.dim, problem.classes, bias=False) for _ in range(problem.members)
         )
-        self.losses = nn.ModuleList(loss() for _ in range(sub_models))
+        self.losses = nn.ModuleList(loss() for _ in range(problem.members))
 
-    def forward(self, index: int, embeddings: Tensor, labels: Tensor) -> Outcome:
-        logits = _logits(self._weight(index), embeddings)
-        outcome: Outcome = self.losses[index](logits, labels)
+    def forward(
+        self, member: int, embeddings: Tensor, batch: Batch, earlier: Mapping[int, Tensor]
+    ) -> Outcome:
+        outcome: Outcome = self.losses[member](self.logits(member, embeddings), batch.labels)
         return outcome
 
-    def prototypes(self, index: int) -> Tensor:
-        """The prototype matrix of sub-model `index`: (K, D), on the CPU, without gradient."""
-        return self._weight(index).detach().cpu()
+    def logits(self, member: int, embeddings: Tensor) -> Tensor:
+        """The logits (B, K) of a member's unit embeddings (B, D)."""
+        return logits(self._weight(member), embeddings, self.scale)
 
-    def _weight(self, index: int) -> Tensor:
-        classifier = self.classifiers[index]
+    def prototypes(self, member: int) -> Tensor:
+        return self._weight(member).detach().cpu()
+
+    def _weight(self, member: int) -> Tensor:
+        classifier = self.classifiers[member]
         assert isinstance(classifier, nn.Linear)
         return classifier.weight
 
 
-class FrozenClassifier(Objective):
+class FrozenClassifier(Classifiers):
     """The loss against the classifier of a teacher alone, which does not change."""
 
     teacher: Tensor
 
-    def __init__(
-        self, sub_models: int, embedding_dim: int, classes: int, teacher: Tensor,
-        loss: Loss = CrossEntropy,
-    ):  # fmt: skip
+    def __init__(self, problem: Problem, teacher: Tensor, loss: Loss = CrossEntropy):
         """`teacher` is the teacher's prototype matrix, (K, D)."""
-        del embedding_dim, classes
         super().__init__()
+        self.scale = problem.scale
         self.register_buffer("teacher", teacher.clone())
-        self.losses = nn.ModuleList(loss() for _ in range(sub_models))
+        self.losses = nn.ModuleList(loss() for _ in range(problem.members))
 
-    def forward(self, index: int, embeddings: Tensor, labels: Tensor) -> Outcome:
-        outcome: Outcome = self.losses[index](_logits(self.teacher, embeddings), labels)
+    def prototypes(self, member: int) -> Tensor:
+        return self.teacher.cpu()
+
+    def forward(
+        self, member: int, embeddings: Tensor, batch: Batch, earlier: Mapping[int, Tensor]
+    ) -> Outcome:
+        of_teacher = logits(self.teacher, embeddings, self.scale)
+        outcome: Outcome = self.losses[member](of_teacher, batch.labels)
         return outcome
 
 
-class BackwardCompatible(PrivateClassifiers):
-    """Adds cross entropy against the frozen classifier of a teacher.
+class SharedClassifier(Classifiers):
+    """The loss against one classifier for all members: the compatibility constraint."""
 
-    Shen et al., Towards Backward-Compatible Representation Learning (BCT), CVPR 2020, equation 4,
-    with its influence weight at 1.
-    """
-
-    def __init__(self, sub_models: int, embedding_dim: int, classes: int, teacher: Tensor):
-        """`teacher` is the teacher's prototype matrix, (K, D)."""
-        super().__init__(sub_models, embedding_dim, classes)
-        self.influence = FrozenClassifier(sub_models, embedding_dim, classes, teacher)
-
-    def forward(self, index: int, embeddings: Tensor, labels: Tensor) -> Outcome:
-        own = super().forward(index, embeddings, labels)
-        influence: Outcome = self.influence(index, embeddings, labels)
-        return Outcome(own.loss + influence.loss)
-
-
-class SharedClassifier(Objective):
-    """The loss against one classifier for all sub-models: the compatibility constraint."""
-
-    def __init__(
-        self, sub_models: int, embedding_dim: int, classes: int, loss: Loss = CrossEntropy
-    ):
-        del sub_models
+    def __init__(self, problem: Problem, loss: Loss = CrossEntropy):
         super().__init__()
-        self.classifier = nn.Linear(embedding_dim, classes, bias=False)
+        self.scale = problem.scale
+        self.classifier = nn.Linear(problem.dim, problem.classes, bias=False)
         self.loss = loss()
 
-    def forward(self, index: int, embeddings: Tensor, labels: Tensor) -> Outcome:
-        outcome: Outcome = self.loss(_logits(self.classifier.weight, embeddings), labels)
+    def prototypes(self, member: int) -> Tensor:
+        return self.classifier.weight.detach().cpu()
+
+    def forward(
+        self, member: int, embeddings: Tensor, batch: Batch, earlier: Mapping[int, Tensor]
+    ) -> Outcome:
+        of_all = logits(self.classifier.weight, embeddings, self.scale)
+        outcome: Outcome = self.loss(of_all, batch.labels)
         return outcome
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
@@ -162,7 +195,10 @@ class SharedClassifier(Objective):
         yield from self.loss.parameters()
 
 
-def _logits(prototypes: Tensor, embeddings: Tensor) -> Tensor:
-    # Outside autocast: in bfloat16 the logits would already be rounded.
+def logits(prototypes: Tensor, embeddings: Tensor, scale: float) -> Tensor:
+    """Logits (B, K) of unit embeddings (B, D), which get the length `scale`.
+
+    Computed outside autocast: in bfloat16 they would already be rounded.
+    """
     with torch.autocast(embeddings.device.type, enabled=False):
-        return F.linear(at_least_float32(embeddings), prototypes)
+        return F.linear(scale * at_least_float32(embeddings), prototypes)

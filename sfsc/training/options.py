@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sfsc.data.loader import Augment
-from sfsc.training.gradients import Scope
+from sfsc.data.augment import Augment
 
 
 @dataclass(frozen=True)
@@ -15,23 +14,26 @@ class TrainingOptions:
     batch_size: int
     """Of all processes together."""
     learning_rate: float
-    """Peak rate of AdamW: linear warm-up, then linear decay to zero."""
+    """The highest rate of the schedule."""
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = 0.9
+    """Of SGD."""
+    nesterov: bool = False
+    """Whether SGD looks ahead along its momentum."""
     weight_decay: float = 0.05
-    """Decoupled, of weights; normalisation and biases have none."""
+    """Of weights; normalisation and biases have none. AdamW's is decoupled, SGD's is not."""
     warmup: float = 0.2
-    """Share of the steps in which the rate rises."""
+    """Share of the steps in which the rate rises, linearly."""
+    schedule: Literal["linear", "cosine", "steps"] = "linear"
+    """How the rate falls after that: to zero along a line or a cosine, or by steps."""
+    milestones: tuple[float, ...] = (1 / 6, 1 / 3, 2 / 3)
+    """Of `steps`: the shares of the training after which the rate is multiplied by `decay`."""
+    decay: float = 0.1
     clip_norm: float | None = None
     """Largest norm of the whole update's gradient; a longer one is shortened. For attention."""
     augment: Augment = field(default_factory=Augment)
     embedding_scale: float = 16.0
     """Length of the normalised embeddings that the classifiers see."""
-    kl_weight: float = 0.5
-    """lambda, the weight of the divergence in the uncertainty loss, per class over ln K."""
-    learn_temperature: bool = False
-    """Let the uncertainty loss learn a factor of the logits."""
-    learn_offset: bool = False
-    """Let the uncertainty loss learn one number that is added to all logits."""
-    projection: Scope = "network"
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the network's forward and backward passes; losses and updates are always float32."""
     compile: bool = False

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sfsc.training.precision import at_least_float32
+from sfsc.training.half_precision import at_least_float32
 
 
 def evidential_loss(logits: Tensor, labels: Tensor, kl_weight: float) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, features
 
 from sfsc.data import folder, packed, packing
-from sfsc.data.decoding import DecodedBatches
-from sfsc.data.loader import Augment
+from sfsc.data.order import Order
 from sfsc.data.sets import ArrayImages, FileImages, TrainSet, some_classes
 from sfsc.files import InputError
 
@@ -212,14 +211,10 @@ def test_large_files_are_decoded_smaller_but_never_too_small(tmp_path):
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 300), st.integers(2, 40), st.integers(0, 3))
 def test_an_order_by_blocks_visits_each_row_once_and_stays_near(count, together, epoch):
-    pixels = np.zeros((count, 8, 8, 3), np.uint8)
-    images = ArrayImages([str(row) for row in range(count)], pixels)
-    batches = DecodedBatches(
-        images, 8, np.zeros(count, np.int64), 1, Augment(), torch.device("cpu"), 1, together
-    )
-    order = batches._order(0, epoch)
+    found = Order(np.arange(count), np.zeros(count, np.int64), 1, seed=0, together=together)
+    steps = range(epoch * count, (epoch + 1) * count)
+    order = torch.cat([found.batch(step)[0] for step in steps])
     assert sorted(order.tolist()) == list(range(count))
-    assert torch.equal(order, batches._new_order(0, epoch))
     # Only where a short last block shifts the windows does a stretch touch rows of the next one.
     for window in (order // together).split(64 * together):
         assert len(window.unique()) < 64 + together

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfsc import submodel
-from sfsc.data.loader import Normalisation
-from sfsc.submodel import SubModel
+from sfsc.data.normalisation import Normalisation
+from sfsc.switchable import submodel
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.network import build
+from sfsc.switchable.submodel import SubModel
 
 
 @pytest.fixture

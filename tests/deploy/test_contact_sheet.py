@@ -8,12 +8,12 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from sfsc import submodel
 from sfsc.cli import main
 from sfsc.data.folder import loose_images
 from sfsc.deploy.search import search
-from sfsc.embed import embed_images
+from sfsc.embedding.embed import embed_images
 from sfsc.files import InputError
+from sfsc.switchable import submodel
 
 
 def test_hits_are_those_of_a_naive_loop(make_model, folder):

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from sfsc import submodel
 from sfsc.data.folder import loose_images
 from sfsc.deploy.export import FORMATS, export
-from sfsc.embed import embed_images
+from sfsc.embedding.embed import embed_images
 from sfsc.files import InputError
+from sfsc.switchable import submodel
 
 
 def run(path, images):

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from local_site import put, tar_of
 
+from sfsc.catalogue import SET_NAMES, items
 from sfsc.config import check
 from sfsc.fetch import fetch as fetching
-from sfsc.fetch.catalogue import SET_NAMES, items
 from sfsc.fetch.fetch import at_mirror, fetch
 from sfsc.fetch.plan import done_marker, needed, plan
 from sfsc.files import InputError

@@ -29,7 +29,14 @@ CONTRASTS = [
     },
     {"claim": "What is the loss?", "method": "sfsc", "against": "sfsc-plain", "measure": "C"},
 ]  # fmt: skip
-SHOWN = Shown(METHODS, [name for name in METHODS if name.startswith("sfsc")], CONTRASTS)
+ABLATIONS = {
+    "sfsc": {
+        "sfsc-no-projection": "gradients summed",
+        "sfsc-no-uncertainty": "cross entropy",
+        "sfsc-plain": "cross entropy, gradients summed",
+    }
+}
+SHOWN = Shown(METHODS, ABLATIONS, CONTRASTS)
 MODELS = ["w025", "w050", "w075", "w100"]
 TRAIN_SET_OF = {
     "gldv2-synthetic": "landmarks",

@@ -150,11 +150,11 @@ def test_a_flat_faiss_index_gives_what_the_exact_search_gives(kind):
     models = {"q": _units(8, 16, 1)}, {"g": _units(400, 16, 2), "h": _units(400, 16, 3)}
     exact = evaluate_pairs(ground_truth, *models)
     for found, expected in zip(
-        evaluate_pairs(ground_truth, *models, FaissIndex("Flat")), exact, strict=True
+        evaluate_pairs(ground_truth, *models, index=FaissIndex("Flat")), exact, strict=True
     ):
         pd.testing.assert_frame_equal(found, expected)
     # Few cells of an inverted file probed: what it does not find counts as not retrieved.
-    rough = evaluate_pairs(ground_truth, *models, FaissIndex("IVF10,Flat", "nprobe=2"))[1]
+    rough = evaluate_pairs(ground_truth, *models, index=FaissIndex("IVF10,Flat", "nprobe=2"))[1]
     assert rough["value"].mean() < exact[1]["value"].mean()
 
 
@@ -243,8 +243,47 @@ def test_files_of_other_rows_or_dimensions_are_refused(tmp_path):
     paths = _save(tmp_path, {"q": _units(2, 8, 0), "g": _units(5, 8, 1), "narrow": _units(5, 4, 2)})
     with pytest.raises(InputError, match=r"q\.npy: has 2 rows but 5 are expected"):
         open_files(_revisited(), {"q": paths["q"]}, {"g": paths["q"]})
-    with pytest.raises(InputError, match=r"narrow\.npy: .* dimension 4 .*q\.npy have 8"):
+    with pytest.raises(InputError, match=r"q\.npy: .* dimension 8 .*narrow\.npy have 4"):
         open_files(_revisited(), {"q": paths["q"]}, {"g": paths["g"], "narrow": paths["narrow"]})
+
+
+@pytest.mark.parametrize("side", ["query", "gallery"])
+def test_a_translated_file_counts_for_its_pair_alone(tmp_path, side):
+    """Two models of different dimensions, of which one has its first dimensions for the other."""
+    truth = _revisited()
+    wide = {"query": _units(2, 8, 0), "gallery": _units(5, 8, 1)}
+    narrow = {"query": _units(2, 4, 2), "gallery": _units(5, 4, 3)}
+    cut = {name: each[:, :4] / np.linalg.norm(each[:, :4], axis=1, keepdims=True)
+           for name, each in wide.items()}  # fmt: skip
+    paths = {
+        name: _save(tmp_path, {f"wide-{name}": wide[name], f"narrow-{name}": narrow[name],
+                               f"cut-{name}": cut[name]})
+        for name in ("query", "gallery")
+    }  # fmt: skip
+    queries, galleries = (
+        {model: paths[name][f"{model}-{name}"] for model in ("wide", "narrow")}
+        for name in ("query", "gallery")
+    )
+    translated = [
+        {("wide", "narrow"): paths["query"]["cut-query"]},
+        {("narrow", "wide"): paths["gallery"]["cut-gallery"]},
+    ]
+    found, _ = evaluate_pairs(truth, *open_files(truth, queries, galleries, *translated))
+    by_pair = {
+        key: part["value"].tolist() for key, part in found.groupby(["query_model", "gallery_model"])
+    }
+    for pair, query, gallery in (
+        (("wide", "wide"), wide["query"], wide["gallery"]),
+        (("wide", "narrow"), cut["query"], narrow["gallery"]),
+        (("narrow", "wide"), narrow["query"], cut["gallery"]),
+        (("narrow", "narrow"), narrow["query"], narrow["gallery"]),
+    ):
+        alone, _ = evaluate_pairs(truth, {"a": query}, {"a": gallery})
+        assert by_pair[pair] == alone["value"].tolist()
+    left = translated[1:] if side == "query" else translated[:1]
+    given = [{}, *left] if side == "query" else [*left, {}]
+    with pytest.raises(InputError, match="have translated embeddings for their pair"):
+        open_files(truth, queries, galleries, *given)
 
 
 def _scores():

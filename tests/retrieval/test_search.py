@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfsc.retrieval import products, search
+from sfsc.retrieval import products
 from sfsc.retrieval.embeddings import EmbeddingFile
 from sfsc.retrieval.kernels import append, select
 from sfsc.retrieval.rankings import rank
@@ -104,20 +104,20 @@ def test_neither_threads_nor_a_lower_precision_matter():
 def test_a_gpu_hands_over_what_the_cpu_selects():
     # A GPU's products are filtered there; here the same code filters those of the CPU.
     random = np.random.default_rng(0)
-    products = random.standard_normal((5, 200), np.float32)
+    scores = random.standard_normal((5, 200), np.float32)
     floors = np.array([-np.inf, -1, 0.5, 1, 9], np.float32)
     found = []
     for on_gpu in (False, True):
         candidates = np.zeros((5, 200), np.float32), np.zeros((5, 200), np.int64), np.zeros(5, int)
         if on_gpu:
-            query, column, value = search._above(torch.from_numpy(products), floors)
+            query, column, value = products.above(torch.from_numpy(scores), floors)
             append(query, 1000 + column, value, *candidates)
         else:
-            select(products, 1000, floors, *candidates)
+            select(scores, 1000, floors, *candidates)
         found.append(candidates)
     for mine, other in zip(*found, strict=True):
         np.testing.assert_array_equal(mine, other)
-    np.testing.assert_array_equal(found[0][2], (products >= floors[:, None]).sum(axis=1))
+    np.testing.assert_array_equal(found[0][2], (scores >= floors[:, None]).sum(axis=1))
 
 
 def test_memory_does_not_grow_with_the_gallery(tmp_path):

@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 
-from sfsc.data.loader import Augment
+from sfsc.data.augment import Augment
 from sfsc.data.sets import ArrayImages, TrainSet
+from sfsc.method import Method
+from sfsc.options import NoOptions
 from sfsc.switchable.backbone import NetworkSpec
-from sfsc.training.family import Task
+from sfsc.switchable.network import model_name
+from sfsc.training.member import Member
 from sfsc.training.options import TrainingOptions
+from sfsc.training.task import Task
 
 
 @pytest.fixture
@@ -26,11 +30,16 @@ def make_task(tmp_path):
             "augment": Augment(flip=True, shift=0.1, light=0.1),
         }  # fmt: skip
         args = {"layers": [1, 1, 1, 1], **changes.pop("args", {})}
+        spec = NetworkSpec("resnet18", 8, 8, 2, args, image_size=16)
+        widths = changes.pop("widths", (0.5, 1.0))
+        members = tuple(Member(model_name(width), spec, width) for width in widths)
         return Task(
+            Method(None, "which training gives it"),
+            NoOptions(),
+            changes.pop("members", members),
+            changes.pop("scenario", "capacity"),
             changes.pop("train_set", TrainSet(images, labels, ["a", "b", "c", "d"])),
-            changes.pop("widths", (0.5, 1.0)),
             changes.pop("seed", 0),
-            NetworkSpec("resnet18", 8, 8, 2, args, image_size=16),
             TrainingOptions(**options | changes),
             tmp_path / folder / "models",
             tmp_path / folder / "records",

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from sfsc.training.checkpoint import optimiser_tensors, restore_optimiser
+from sfsc.training.state import _optimiser_tensors, _restore_optimiser
 
 
 def test_a_restored_state_is_as_the_optimiser_makes_it_and_on_the_parameters_device():
@@ -14,12 +14,12 @@ def test_a_restored_state_is_as_the_optimiser_makes_it_and_on_the_parameters_dev
         return optimiser
 
     weight = torch.ones(4, 3, 2, 2).to(memory_format=torch.channels_last)
-    tensors = optimiser_tensors(stepped(nn.Parameter(weight)))
+    tensors = _optimiser_tensors(stepped(nn.Parameter(weight)))
     assert set(tensors) == {f"optimiser.0.{name}" for name in ("step", "exp_avg", "exp_avg_sq")}
     for device in ("cpu", "meta"):  # a GPU's fused step wants all there, the step count too
         parameter = nn.Parameter(weight.to(device))
         optimiser = torch.optim.AdamW([parameter], fused=True)
-        restore_optimiser(optimiser, tensors)
+        _restore_optimiser(optimiser, tensors)
         state = optimiser.state[parameter]
         assert all(value.device == parameter.device for value in state.values())
         assert state["exp_avg"].stride() == parameter.stride()

@@ -8,17 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from running import after, train
 from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
-from sfsc import submodel
-from sfsc.config import BUILT_IN
-from sfsc.data.loader import MemoryBatches
+from sfsc import tensors
+from sfsc.data.batches import MemoryBatches
 from sfsc.data.sets import ArrayImages, TrainSet
 from sfsc.files import InputError
-from sfsc.method import RECIPES, find_recipe
-from sfsc.training import loop
-from sfsc.training.family import train_family
+from sfsc.method import find
+from sfsc.switchable import submodel
 from sfsc.training.step import Step
 
 UNCERTAIN = [
@@ -35,14 +34,10 @@ def model_bytes(task):
     return {path.name: path.read_bytes() for path in sorted(task.models.iterdir())}
 
 
-def test_the_configuration_knows_the_recipes():
-    assert tuple(RECIPES) == BUILT_IN
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_leaves_one_static_sub_model_a_width(make_task, method):
     task = make_task(epochs=1)
-    train_family(task, find_recipe(method))
+    train(task, method)
     assert list(model_bytes(task)) == ["w050.safetensors", "w100.safetensors"]
     pixels = torch.from_numpy(task.train_set.images.pixels[:5])
     for name, width in (("w050", 0.5), ("w100", 1.0)):
@@ -72,7 +67,7 @@ def test_every_method_leaves_one_static_sub_model_a_width(make_task, method):
 
 def test_training_learns(make_task):
     task = make_task(epochs=6)
-    train_family(task, RECIPES["sfsc"])
+    train(task, "sfsc")
     log = pd.read_parquet(task.records / "log.parquet")
     losses = log[(log["quantity"] == "loss") & (log["model"] == "w050")]["value"].to_numpy()
     assert losses[-5:].mean() < 0.5 * losses[:5].mean()
@@ -82,7 +77,7 @@ def test_training_learns(make_task):
 def test_the_same_seed_gives_the_same_bytes(make_task, method):
     first, second, other = make_task("a"), make_task("b"), make_task("c", seed=1)
     for task in (first, second, other):
-        train_family(task, find_recipe(method))
+        train(task, method)
     assert model_bytes(first) == model_bytes(second)
     assert model_bytes(first) != model_bytes(other)
 
@@ -91,30 +86,17 @@ def test_the_same_seed_gives_the_same_bytes(make_task, method):
     ("method", "args"), [("sfsc", {}), ("bct", {}), ("sfsc", {"drop_path_rate": 0.5})]
 )
 @pytest.mark.parametrize("stop", [1, 7, 11])
-def test_a_run_that_was_cut_off_ends_with_the_same_bytes(
-    make_task, monkeypatch, method, args, stop
-):
+def test_a_run_that_was_cut_off_ends_with_the_same_bytes(make_task, method, args, stop):
     undisturbed = make_task("a", args=args)
-    train_family(undisturbed, find_recipe(method))
+    train(undisturbed, method)
 
     # Every step is saved, and the run breaks off after `stop` of them.
     broken = make_task("b", checkpoint_seconds=1e-9, args=args)
     torch.manual_seed(stop)  # what else happened in the process does not matter
-    original, calls = loop._learning_rate, 0
-
-    def breaking(*arguments):
-        nonlocal calls
-        calls += 1
-        if calls > stop:
-            raise KeyboardInterrupt
-        return original(*arguments)
-
-    monkeypatch.setattr(loop, "_learning_rate", breaking)
     with pytest.raises(KeyboardInterrupt):
-        train_family(broken, find_recipe(method))
-    monkeypatch.undo()
+        train(broken, method, after(stop))
     assert list(broken.records.glob("checkpoint*"))
-    train_family(broken, find_recipe(method))
+    train(broken, method)
     assert model_bytes(broken) == model_bytes(undisturbed)
     columns = ["step", "model", "quantity", "value"]
     logs = [pd.read_parquet(t.records / "log.parquet")[columns] for t in (undisturbed, broken)]
@@ -129,19 +111,19 @@ def test_all_methods_of_a_seed_see_the_same_batches(make_task, monkeypatch):
     original = MemoryBatches.batch
 
     def batch(self, *arguments):
-        images, labels = original(self, *arguments)
+        images, labels, rows = original(self, *arguments)
         seen.append((images.clone(), labels.clone()))
-        return images, labels
+        return images, labels, rows
 
     monkeypatch.setattr(MemoryBatches, "batch", batch)
     for method, networks in (("sfsc", 1), ("joint", 1), ("independent", 2), ("bct", 2)):
-        train_family(make_task(method, epochs=1), find_recipe(method))
+        train(make_task(method, epochs=1), method)
         assert len(seen) == 6 * (networks + (method != "sfsc"))
         for number, (images, labels) in enumerate(seen):
             assert torch.equal(images, seen[number % 6][0])
             assert torch.equal(labels, seen[number % 6][1])
         del seen[6:]  # those of sfsc stay, to compare with
-    train_family(make_task("other", epochs=1, seed=1), RECIPES["sfsc"])
+    train(make_task("other", epochs=1, seed=1), "sfsc")
     assert not torch.equal(seen[0][0], seen[6][0])
 
 
@@ -152,26 +134,26 @@ def test_gradient_norms_and_conflicts_equal_those_of_separate_backward_passes(
     widths, expected = (0.5, 0.75, 1.0), []
     original = Step.__call__
 
-    def call(self, images, labels, rate, random):
+    def call(self, batch, rate, random, turn):
         modules = copy.deepcopy(self.modules)
         network, objective = modules["network"], modules["objective"]
         shared = [*network.shared_parameters(), *objective.shared_parameters()]
         of_objective = list(objective.shared_parameters())
         rows = []
         for index in range(len(widths)):
-            directions = normalize(network(images, index), dim=1)
-            loss = objective(index, 16 * directions, labels).loss
+            directions = normalize(network(batch.images, index), dim=1)
+            loss = objective(index, directions, batch, {}).loss
             leaves = [*network.leaves(index), *of_objective]
             row = [torch.zeros_like(parameter) for parameter in shared]
             for whole, part in zip(row, torch.autograd.grad(loss, leaves), strict=True):
                 whole[tuple(map(slice, part.shape))] = part
             rows.append([part.flatten().double() for part in row])
         expected.append(rows)
-        return original(self, images, labels, rate, random)
+        return original(self, batch, rate, random, turn)
 
     monkeypatch.setattr(Step, "__call__", call)
     task = make_task(widths=widths, epochs=1)
-    train_family(task, RECIPES["sfsc"])
+    train(task, "sfsc")
 
     log = pd.read_parquet(task.records / "log.parquet")
     norms = log[log["quantity"] == "gradient_norm"].pivot(
@@ -199,24 +181,15 @@ def test_gradient_norms_and_conflicts_equal_those_of_separate_backward_passes(
     assert 0 < conflicts["conflict_share"].mean() < 1
 
 
-def test_what_another_loss_left_halfway_is_not_resumed(make_task, monkeypatch):
+def test_what_another_loss_left_halfway_is_not_resumed(make_task):
     """An entry of a profile may come to name another method; its checkpoints stay."""
     expected = make_task("a")
-    train_family(expected, RECIPES["sfsc-no-projection"])
+    train(expected, "sfsc-no-projection")
     task = make_task("b", checkpoint_seconds=1e-9)
-    original = loop._check_losses
-
-    def breaking(*arguments):
-        if arguments[3] == 4:  # the fifth step
-            raise KeyboardInterrupt
-        return original(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "_check_losses", breaking)
-        with pytest.raises(KeyboardInterrupt):
-            train_family(task, RECIPES["sfsc-plain"])
+    with pytest.raises(KeyboardInterrupt):
+        train(task, "sfsc-plain", after(5))
     assert list(task.records.glob("checkpoint*"))
-    train_family(task, RECIPES["sfsc-no-projection"])
+    train(task, "sfsc-no-projection")
     assert model_bytes(task) == model_bytes(expected)
 
 
@@ -237,7 +210,7 @@ def test_a_clipped_update_is_the_shortened_gradient(make_task, monkeypatch):
     for name, norm in (("free", None), ("clipped", 0.01), ("loose", 1e6)):
         with monkeypatch.context() as patch:
             patch.setattr(torch.optim.AdamW, "step", look(name))
-            train_family(make_task(name, epochs=1, clip_norm=norm), RECIPES["sfsc"])
+            train(make_task(name, epochs=1, clip_norm=norm), "sfsc")
     torch.testing.assert_close(seen["loose"], seen["free"])
     assert seen["free"].norm() > 0.1
     torch.testing.assert_close(seen["clipped"].norm(), torch.tensor(0.01), rtol=1e-3, atol=0)
@@ -248,23 +221,21 @@ def test_a_clipped_update_is_the_shortened_gradient(make_task, monkeypatch):
 
 def test_a_checkpoint_of_other_settings_is_not_resumed(make_task):
     changed = make_task("a", learning_rate=0.02)
-    train_family(changed, RECIPES["sfsc"])
+    train(changed, "sfsc")
     task = make_task("b")
-    train_family(task, RECIPES["sfsc-plain"])
+    train(task, "sfsc-plain")
     # What another method left half-way under the same name.
     mixed = make_task("c", learning_rate=0.02)
-    loop_checkpoint = mixed.records / "checkpoint-w050-w100.safetensors"
-    from sfsc.training import checkpoint
-
-    checkpoint.save(loop_checkpoint, {}, {"fingerprint": {}, "step": 3, "seconds": 1.0})
-    train_family(mixed, RECIPES["sfsc"])
+    path = mixed.records / "checkpoint-0-w050-w100.safetensors"
+    tensors.save(path, {}, {"fingerprint": {}, "step": 3, "seconds": 1.0})
+    train(mixed, "sfsc")
     assert model_bytes(mixed) == model_bytes(changed)
 
 
 def test_models_trained_apart_start_apart(make_task):
     """Equal initial classifiers alone would make independent models compatible."""
     task = make_task(epochs=1, learning_rate=1e-9)
-    train_family(task, find_recipe("independent"))
+    train(task, "independent")
     narrow, wide = (submodel.load(task.models / f"{name}.safetensors") for name in ("w050", "w100"))
     first = narrow.network.head.weight
     assert not torch.allclose(first, wide.network.head.weight[:, : first.shape[1]], atol=1e-3)
@@ -273,8 +244,8 @@ def test_models_trained_apart_start_apart(make_task):
 def test_bct_makes_the_others_fit_the_reference_classifier(make_task):
     """The reference equals the independent model of that width; the others are drawn to it."""
     independent, bct = make_task("a", epochs=8), make_task("b", epochs=8)
-    train_family(independent, find_recipe("independent"))
-    train_family(bct, find_recipe("bct"))
+    train(independent, "independent")
+    train(bct, "bct")
     assert model_bytes(bct)["w100.safetensors"] == model_bytes(independent)["w100.safetensors"]
     pixels = torch.from_numpy(bct.train_set.images.pixels)
     agreement = {}
@@ -290,12 +261,12 @@ def test_bct_makes_the_others_fit_the_reference_classifier(make_task):
 def test_a_non_finite_loss_stops_and_keeps_the_last_good_state(make_task):
     task = make_task(learning_rate=1e30, checkpoint_seconds=1e-9)
     with pytest.raises(InputError, match=r"step \d+ of 12: the loss of w\d+ is .* learning rate"):
-        train_family(task, RECIPES["sfsc-plain"])
+        train(task, "sfsc-plain")
     assert not task.models.exists()
     assert not (task.records / "log.parquet").exists()
     for path in task.records.glob("checkpoint-*"):
-        tensors = load_file(path)
-        assert all(tensors[name].isfinite().all() for name in tensors if name != "log")
+        saved = load_file(path)
+        assert all(saved[name].isfinite().all() for name in saved if name != "log")
 
 
 def test_bad_images_stop_or_are_counted(make_task, tmp_path):
@@ -308,20 +279,20 @@ def test_bad_images_stop_or_are_counted(make_task, tmp_path):
     good = make_task().train_set
     broken = TrainSet(Broken(good.images.ids, good.images.pixels), good.labels, good.classes)
     with pytest.raises(InputError, match=r"3\.jpg"):
-        train_family(make_task(train_set=broken), RECIPES["sfsc"])
+        train(make_task(train_set=broken), "sfsc")
     task = make_task(train_set=broken, on_bad_image="skip")
-    train_family(task, RECIPES["sfsc"])
+    train(task, "sfsc")
     summary = json.loads((task.records / "summary.json").read_text())
     assert (summary["images"], summary["images_skipped"]) == (47, 1)
 
 
 def test_an_unknown_method_is_named():
     with pytest.raises(InputError, match=r"baselines/no-such-method\.py"):
-        find_recipe("no-such-method")
+        find("no-such-method")
 
 
 def test_labels_follow_their_images_when_some_are_left_out(make_task):
-    from sfsc.data.loader import load_pixels
+    from sfsc.data.batches import load_pixels
 
     class Broken(ArrayImages):
         def read(self, row):
@@ -341,7 +312,7 @@ def test_compiled_passes_train_what_plain_ones_do(make_task, monkeypatch):
     weights = []
     for compiled in (False, True):
         task = make_task(str(compiled), epochs=1, compile=compiled)
-        train_family(task, RECIPES["sfsc"])
+        train(task, "sfsc")
         weights.append(load_file(task.models / "w050.safetensors"))
     for name, plain in weights[0].items():
         torch.testing.assert_close(weights[1][name], plain, rtol=1e-3, atol=1e-4)

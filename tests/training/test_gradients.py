@@ -38,6 +38,14 @@ def parts_of(shared, leaves, scope):
     if scope == "layer":
         return [[torch.full_like(p, k == n, dtype=torch.bool) for n, p in enumerate(shared)]
                 for k in range(len(shared))]  # fmt: skip
+    if scope == "kernel":
+        parts = []
+        for n, parameter in enumerate(shared):
+            for output in range(len(parameter)):
+                masks = [torch.zeros_like(p, dtype=torch.bool) for p in shared]
+                masks[n][output] = True
+                parts.append(masks)
+        return parts
     parts = []
     seen = [torch.zeros_like(p, dtype=torch.bool) for p in shared]
     for index in range(len(WIDTHS)):
@@ -49,7 +57,7 @@ def parts_of(shared, leaves, scope):
     return parts
 
 
-@pytest.mark.parametrize("scope", ["network", "layer", "intersection"])
+@pytest.mark.parametrize("scope", ["network", "layer", "kernel", "intersection"])
 def test_grams_and_combination(network, scope):
     images = torch.randn(4, 3, 16, 16)
     rows = separate_gradients(network, images)

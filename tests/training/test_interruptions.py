@@ -10,24 +10,23 @@ import time
 
 import pytest
 import torch
+from running import train
 
 from sfsc.files import InputError
-from sfsc.method import RECIPES
-from sfsc.training.family import train_family
 from sfsc.training.preemption import Preempted
 
 # Children that have imported torch, and done nothing else with it.
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["sfsc.training.family", "sfsc.method"])
+_processes.set_forkserver_preload(["sfsc.training.family"])
 
 
 def _bytes(task):
     return {path.name: path.read_bytes() for path in sorted(task.models.iterdir())}
 
 
-def _train(task):
+def _train(task, method="sfsc"):
     torch.set_num_threads(1)
-    train_family(task, RECIPES["sfsc"])
+    train(task, method)
 
 
 def _train_preempted(task):
@@ -53,32 +52,45 @@ def _run(function, *arguments):
     return child
 
 
-def _wait_for_change(path, before, child):
-    while child.is_alive():
+def _last_change(task):
+    """Of any checkpoint."""
+    changes = [0]
+    for path in task.records.glob("checkpoint-*.safetensors"):
         with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_mtime_ns != before:
-                return
+            changes.append(path.stat().st_mtime_ns)
+    return max(changes)
+
+
+def _wait_for_change(task, before, child):
+    while child.is_alive():
+        if _last_change(task) != before:
+            return
         time.sleep(0.001)
 
 
-@pytest.fixture
-def undisturbed(make_task):
+def _undisturbed(make_task, method):
     task = make_task("undisturbed", epochs=60)
-    child = _run(_train, task)
+    child = _run(_train, task, method)
     child.join()
     assert child.exitcode == 0
     return _bytes(task)
 
 
-def test_twenty_kills_at_any_moment_change_nothing(make_task, undisturbed):
+@pytest.fixture
+def undisturbed(make_task):
+    return _undisturbed(make_task, "sfsc")
+
+
+@pytest.mark.parametrize("method", ["sfsc", "ract"])  # one stage, and two with a frozen teacher
+def test_twenty_kills_at_any_moment_change_nothing(make_task, method):
+    undisturbed = _undisturbed(make_task, method)
     task = make_task("killed", epochs=60, checkpoint_seconds=1e-9)
-    path = task.records / "checkpoint-w050-w100.safetensors"
     delays, kills = random.Random(0), 0
     while True:
-        before = path.stat().st_mtime_ns if kills else 0
-        child = _run(_train, task)
+        before = _last_change(task)
+        child = _run(_train, task, method)
         if kills < 20:
-            _wait_for_change(path, before, child)
+            _wait_for_change(task, before, child)
             time.sleep(delays.uniform(0, 0.02))
             child.kill()
         child.join()
@@ -92,9 +104,8 @@ def test_twenty_kills_at_any_moment_change_nothing(make_task, undisturbed):
 
 def test_sigterm_saves_and_stops(make_task, undisturbed):
     task = make_task("preempted", epochs=60, checkpoint_seconds=1e-9)
-    path = task.records / "checkpoint-w050-w100.safetensors"
     child = _run(_train_preempted, task)
-    _wait_for_change(path, 0, child)
+    _wait_for_change(task, 0, child)
     child.terminate()
     child.join()
     assert child.exitcode == 7
@@ -106,9 +117,9 @@ def test_sigterm_saves_and_stops(make_task, undisturbed):
 
 def test_a_full_disk_loses_no_earlier_checkpoint(make_task, undisturbed):
     task = make_task("full", epochs=60, checkpoint_seconds=1e-9)
-    path = task.records / "checkpoint-w050-w100.safetensors"
+    path = task.records / "checkpoint-0-w050-w100.safetensors"
     child = _run(_train, task)
-    _wait_for_change(path, 0, child)
+    _wait_for_change(task, 0, child)
     child.kill()
     child.join()
     saved = path.read_bytes()

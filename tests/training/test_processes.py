@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as processes
+from running import train
 
-from sfsc import submodel
-from sfsc.method import find_recipe
-from sfsc.training.family import train_family
+from sfsc.switchable import submodel
 
 
 def _free_port():
@@ -19,7 +18,7 @@ def _free_port():
         return probe.getsockname()[1]
 
 
-def _train(rank, count, port, task, method, dtype=torch.float32):
+def _train(rank, count, port, task, method, dtype=torch.float32, **how):
     os.environ |= {
         "RANK": str(rank),
         "WORLD_SIZE": str(count),
@@ -28,7 +27,7 @@ def _train(rank, count, port, task, method, dtype=torch.float32):
     }
     torch.set_num_threads(1)
     torch.set_default_dtype(dtype)
-    train_family(task, find_recipe(method))
+    train(task, method, **how)
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +59,7 @@ def test_two_processes_with_half_a_batch_train_what_one_trains_with_a_batch(make
     options = {"batch_norm": "synchronised", "epochs": 4}  # 24 steps
     together, alone = make_task("together", **options), make_task("alone", **options)
     _train_with(2, together, method, torch.float64)
-    train_family(alone, find_recipe(method))
+    train(alone, method)
     for mine, expected in zip(_weights(together), _weights(alone), strict=True):
         torch.testing.assert_close(mine, expected, rtol=1e-6, atol=1e-6)
 
@@ -68,7 +67,7 @@ def test_two_processes_with_half_a_batch_train_what_one_trains_with_a_batch(make
 def test_processes_without_synchronised_normalisation_differ(make_task):
     together, alone = make_task("together"), make_task("alone")
     _train_with(2, together, "sfsc")
-    train_family(alone, find_recipe("sfsc"))
+    train(alone, "sfsc")
     pairs = zip(_weights(together), _weights(alone), strict=True)
     assert max((mine - expected).abs().max() for mine, expected in pairs) > 1e-4
 
@@ -86,19 +85,11 @@ def test_a_run_of_two_processes_resumes_to_the_same_bytes(make_task):
 
 
 def _train_and_die(rank, count, port, task):
-    from sfsc.training import loop
-
-    original, calls = loop._learning_rate, 0
-
-    def breaking(*arguments):
-        nonlocal calls
-        calls += 1
-        if calls > 5:
+    def before_step(step):
+        if step == 5:
             os._exit(9)
-        return original(*arguments)
 
-    loop._learning_rate = breaking
-    _train(rank, count, port, task, "sfsc")
+    _train(rank, count, port, task, "sfsc", before_step=before_step)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(make_task):
@@ -108,13 +99,15 @@ def test_a_batch_that_cannot_be_shared_is_refused(make_task):
 
 
 def test_augmentation_does_not_depend_on_the_processes(make_task):
-    from sfsc.data.loader import MemoryBatches
+    from sfsc.data.batches import MemoryBatches
+    from sfsc.data.order import Order
 
     task = make_task()
     pixels, labels = task.train_set.images.pixels, task.train_set.labels
-    batches = MemoryBatches(pixels, labels, 8, task.options.augment, torch.device("cpu"))
-    whole = batches.batch(3, 4)
-    parts = [batches.batch(3, 4, part, 4) for part in range(4)]
-    for place in range(2):
+    batches = MemoryBatches(pixels, task.options.augment, torch.device("cpu"))
+    order = Order(np.arange(len(labels)), labels, 8, seed=3)
+    whole = batches.batch(order, 3, 4)
+    parts = [batches.batch(order, 3, 4, part, 4) for part in range(4)]
+    for place in range(3):
         together = torch.cat([part[place] for part in parts])
         np.testing.assert_array_equal(together, whole[place])

@@ -1,8 +1,8 @@
 """Where a step's time goes."""
 
 import pytest
+from running import running
 
-from sfsc.method import find_recipe
 from sfsc.training.profile import profile_steps
 
 
@@ -11,7 +11,7 @@ from sfsc.training.profile import profile_steps
 )
 def test_every_part_of_every_network_takes_a_share(make_task, method, networks):
     task = make_task()
-    parts = profile_steps(task, find_recipe(method))
+    parts = profile_steps(running(task, method))
     assert list(parts["network"].unique()) == networks
     for name, own in parts.groupby("network"):
         passes = [f"{way} {model}" for model in name.split("+") for way in ("forward", "backward")]

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from sfsc import config as profiles
+from sfsc import method as methods
 from sfsc import resources as asked
 from sfsc.fetch.plan import needed, needed_by, plan
 from sfsc.files import InputError, replacing

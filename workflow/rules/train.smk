@@ -1,13 +1,11 @@
 """Train families of sub-models: one rule for all methods but those with a rule of their own."""
 
-TRAINED = [name for name in ALL_METHODS if not own_rules(profiles.method_file(config, name))]
-
-
-def recipe(method):
+def method_code(name):
     """The file whose change trains a method again."""
-    name = profiles.method_file(config, method)
-    built_in = name in profiles.BUILT_IN
-    return code("sfsc/method.py" if built_in else f"baselines/{name}.py")
+    return code(methods.path(profiles.method_file(config, name)).relative_to(profiles.ROOT))
+
+
+TRAINED = [name for name in ALL_METHODS if not own_rules(profiles.method_file(config, name))]
 
 
 # What a training asks of SLURM beside memory, time and threads.
@@ -40,7 +38,7 @@ def launcher(wildcards, threads):
 rule train:
     input:
         data=lambda w: data_files(config["train_sets"][w.train_set]),
-        recipe=lambda w: recipe(w.method),
+        method=lambda w: method_code(w.method),
     output:
         models=expand(
             f"{RESULTS}/models/{{{{train_set}}}}/{{{{method}}}}/seed{{{{seed}}}}/{{model}}.safetensors",
@@ -52,7 +50,7 @@ rule train:
     params:
         settings=lambda w: canonical(profiles.settings(config, w.train_set, w.method)),
         train_set=lambda w: canonical({**config["train_sets"][w.train_set], "methods": None}),
-        widths=config["widths"],
+        members=canonical(profiles.member_sections(config)),
         launcher=launcher,
     wildcard_constraints:
         method="|".join(map(re.escape, TRAINED)),

@@ -6,23 +6,22 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sfsc import submodel
 from sfsc.data.reading import Prepare, at_most, read_all, squared
 from sfsc.data.sets import Images, RetrievalSet
+from sfsc.embedding.growing import GrowingEmbeddings
+from sfsc.embedding.sizes import Sizes
+from sfsc.embedding.translated import translate
 from sfsc.files import InputError, replacing
-from sfsc.growing import GrowingEmbeddings
 from sfsc.progress import progress
-from sfsc.submodel import SubModel
-from sfsc.switchable.backbone import NetworkSpec, takes_any_size
+from sfsc.switchable import submodel
+from sfsc.switchable.submodel import SubModel
 
 _CHUNK = 256
 """Images between two looks at the clock."""
@@ -33,29 +32,6 @@ _LARGEST_BATCH = _CHUNK * 224 * 224
 """Pixels that pass through a network at a time."""
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """The sizes at which images are embedded."""
-
-    long_side: int | None = None
-    """Pixels of the longer side at most, aspect ratio kept; None: the square of the training."""
-    scales: tuple[float, ...] = (1.0,)
-    """Each image is embedded at these factors of that size, and the embeddings are averaged."""
-
-    def check(self, spec: NetworkSpec) -> None:
-        """Raise InputError where networks of `spec` do not take images of these sizes."""
-        if self != Sizes() and not takes_any_size(spec.backbone):
-            raise InputError(
-                f"long_side, scales: {spec.backbone} takes images of {spec.image_size} pixels"
-                " alone; leave them out"
-            )
-
-
-def sizes_of(entry: Mapping[str, Any]) -> Sizes:
-    """The sizes of an entry of the config's `eval_sets`."""
-    return Sizes(entry.get("long_side"), tuple(entry.get("scales", (1.0,))))
-
-
 def embed_set(
     retrieval_set: RetrievalSet, models: Mapping[Path, Path], sizes: Sizes | None = None
 ) -> None:
@@ -63,7 +39,8 @@ def embed_set(
 
     `models` maps an output folder to a sub-model file; the folder gets query.npy and gallery.npy:
     float32, (N, D), L2-normalised, rows in the order of the images' ids. Where the queries are the
-    gallery they are embedded once and written twice. The sub-models share one image size. What was
+    gallery they are embedded once and written twice. Where translations lie next to a sub-model
+    file, translated embeddings are written, too. The sub-models share one image size. What was
     cut off goes on where sub-models, sizes and images are the same, as far as these can be pickled:
     of images in files, the ids, paths and boxes. Raises InputError for sub-models of several image
     sizes, and of one size that should take another.
@@ -101,6 +78,7 @@ def embed_set(
         if "query" not in files:
             with replacing(folder / "query.npy") as beside:
                 shutil.copyfile(folder / "gallery.npy", beside)
+        translate(folder, models[folder])
 
 
 def embed_images(images: Images, model: SubModel, device: torch.device) -> NDArray[np.float32]:

@@ -7,44 +7,41 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sfsc.data.loader import Augment, MemoryBatches, augmented, load_pixels, normalisation_of
+from sfsc.data.augment import Augment, augmented
+from sfsc.data.batches import MemoryBatches, load_pixels
+from sfsc.data.normalisation import normalisation_of
+from sfsc.data.order import Order
 from sfsc.data.sets import ArrayImages, FileImages
 from sfsc.files import InputError
 
 CPU = torch.device("cpu")
 
 
-def batches(count=20, size=8, batch_size=6, augment=None):
+def batches(count=20, size=8, augment=None):
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-    return MemoryBatches(pixels, np.arange(count), batch_size, augment or Augment(), CPU), pixels
+    return MemoryBatches(pixels, augment or Augment(), CPU), pixels
 
 
-def test_an_epoch_shows_each_image_once_in_a_new_order():
-    loader, _ = batches(count=18)
-    epochs = [
-        torch.cat([loader.batch(7, epoch * 3 + place)[1] for place in range(3)])
-        for epoch in range(2)
-    ]
-    assert all(sorted(epoch.tolist()) == list(range(18)) for epoch in epochs)
-    assert not torch.equal(*epochs)
+def order(count=20, batch_size=6, seed=0):
+    return Order(np.arange(count), np.arange(count), batch_size, seed)
 
 
 def test_a_batch_depends_on_its_step_alone():
     augment = Augment(flip=True, shift=0.2, zoom=0.2, light=0.2)
     loader, _ = batches(augment=augment)
-    in_order = [loader.batch(1, step) for step in range(7)]
+    in_order = [loader.batch(order(), 1, step) for step in range(7)]
     again, _ = batches(augment=augment)
     for step in (5, 0, 6, 3):
-        images, labels = again.batch(1, step)
-        assert torch.equal(images, in_order[step][0])
-        assert torch.equal(labels, in_order[step][1])
-    assert not torch.equal(again.batch(2, 0)[0], in_order[0][0])
+        for found, expected in zip(again.batch(order(), 1, step), in_order[step], strict=True):
+            assert torch.equal(found, expected)
+    assert not torch.equal(again.batch(order(), 2, 0)[0], in_order[0][0])
 
 
 def test_images_are_normalised_by_the_set_and_channels_last():
     loader, pixels = batches()
-    images, labels = loader.batch(0, 0)
+    images, labels, rows = loader.batch(order(), 0, 0)
+    assert torch.equal(rows, labels)
     assert images.dtype == torch.float32
     assert images.is_contiguous(memory_format=torch.channels_last)
     values = pixels.reshape(-1, 3) / 255
@@ -120,22 +117,11 @@ def test_the_normalisation_is_that_of_all_pixels():
 
 
 def test_a_constant_channel_does_not_divide_by_zero():
-    loader = MemoryBatches(np.zeros((4, 8, 8, 3), np.uint8), np.arange(4), 2, Augment(), CPU)
-    assert torch.isfinite(loader.batch(0, 0)[0]).all()
-
-
-def test_a_batch_larger_than_the_set_is_the_set():
-    loader, _ = batches(count=5, batch_size=64)
-    assert loader.steps_per_epoch == 1
-    assert len(loader.batch(0, 0)[1]) == 5
+    loader = MemoryBatches(np.zeros((4, 8, 8, 3), np.uint8), Augment(), CPU)
+    assert torch.isfinite(loader.batch(order(4, 2), 0, 0)[0]).all()
 
 
 def test_array_images_read_what_they_hold():
     pixels = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
     images = ArrayImages(["a", "b"], pixels)
     assert np.array_equal(images.read(1), pixels[1])
-
-
-def test_a_training_set_of_one_image_is_refused():
-    with pytest.raises(InputError, match="a training set of 1 image: training takes two or more"):
-        batches(count=1)

@@ -2,14 +2,15 @@
 
 import pandas as pd
 
-from sfsc import layout, submodel
-from sfsc.data.loader import Normalisation
-from sfsc.report.cost import write_cost
+from sfsc import layout
+from sfsc.data.normalisation import Normalisation
+from sfsc.measure.cost import write_cost
+from sfsc.measure.latency import write_latency
 from sfsc.report.inputs import read_cost_and_latency
-from sfsc.report.latency import write_latency
-from sfsc.submodel import SubModel
+from sfsc.switchable import submodel
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.network import build
+from sfsc.switchable.submodel import SubModel
 
 
 def test_each_architecture_is_measured_once_and_counts_for_all_that_share_it(tmp_path):

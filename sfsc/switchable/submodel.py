@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from sfsc.data.loader import Normalisation
+from sfsc import tensors
+from sfsc.data.normalisation import Normalisation
 from sfsc.files import InputError
 from sfsc.switchable.backbone import NetworkSpec, takes_any_size
 from sfsc.switchable.network import StaticNetwork, build
-from sfsc.training import checkpoint
 
 _FORMAT_VERSION = 2
 
@@ -62,12 +62,12 @@ def save(path: Path, model: SubModel) -> None:
         "parameters": sum(p.numel() for p in model.network.parameters()),
         "multiply_adds": _multiply_adds(model.network, model.spec.image_size),
     }
-    checkpoint.save(path, model.network.state_dict(), info)
+    tensors.save(path, model.network.state_dict(), info)
 
 
 def load(path: Path, device: torch.device | None = None) -> SubModel:
     """Read a file that `save` wrote; InputError where it is broken or of another format version."""
-    tensors, info = checkpoint.load(path)
+    weights, info = tensors.load(path)
     if info.get("format_version") != _FORMAT_VERSION:
         raise InputError(
             f"{path}: format version {info.get('format_version')}, this suite reads "
@@ -76,7 +76,7 @@ def load(path: Path, device: torch.device | None = None) -> SubModel:
     spec, width = NetworkSpec(**info["spec"]), info["width"]
     network = build(spec, [width], seed=0).network
     try:
-        network.load_state_dict(tensors)
+        network.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(
             f"{path}: weights do not fit {spec.backbone} at {width}: {' '.join(str(error).split())}"

@@ -59,8 +59,8 @@ def _exported(source: Path, path: Path) -> int | str:
     """Export a sub-model: the side of its images in pixels, or why that is impossible."""
     import torch
 
-    from sfsc import submodel
     from sfsc.deploy.export import export
+    from sfsc.switchable import submodel
 
     torch.set_num_threads(1)
     model = submodel.load(source)

@@ -7,15 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from sfsc import submodel
-from sfsc.data.loader import Normalisation
+from sfsc import tensors
+from sfsc.data.normalisation import Normalisation
 from sfsc.data.sets import ArrayImages, GroundTruth, LabelRelevance, RetrievalSet
-from sfsc.embed import Sizes, embed_set
+from sfsc.embedding.embed import embed_set
+from sfsc.embedding.sizes import Sizes
 from sfsc.files import InputError
-from sfsc.submodel import SubModel
+from sfsc.switchable import submodel
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.network import build
-from sfsc.training import checkpoint
+from sfsc.switchable.submodel import SubModel
 
 SPEC = NetworkSpec("resnet18", 8, 8, 2, {"layers": [1, 1, 1, 1]}, image_size=16)
 COLOURS = Normalisation((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
@@ -54,7 +55,7 @@ def test_cost_in_the_header_is_that_of_the_layers(tmp_path):
     """Multiply-adds by hooks on the layers of the plain network, one image."""
     model = make_model(width=1.0)
     submodel.save(tmp_path / "m.safetensors", model)
-    info = checkpoint.load(tmp_path / "m.safetensors")[1]
+    info = tensors.load(tmp_path / "m.safetensors")[1]
     total = 0
 
     def count(layer, inputs, output):
@@ -133,7 +134,7 @@ class Interrupted(ArrayImages):
 
 
 def test_what_was_cut_off_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr("sfsc.embed._SECONDS_BETWEEN_SAVES", 0)
+    monkeypatch.setattr("sfsc.embedding.embed._SECONDS_BETWEEN_SAVES", 0)
     data = make_set()
     submodel.save(tmp_path / "m.safetensors", make_model())
     embed_set(data, {tmp_path / "whole": tmp_path / "m.safetensors"})
@@ -188,11 +189,11 @@ def test_a_broken_sub_model_file_is_named(tmp_path, content):
 def test_another_format_version_is_refused(tmp_path):
     path = tmp_path / "m.safetensors"
     submodel.save(path, make_model())
-    tensors, info = checkpoint.load(path)
-    checkpoint.save(path, tensors, info | {"format_version": 99})
+    weights, info = tensors.load(path)
+    tensors.save(path, weights, info | {"format_version": 99})
     with pytest.raises(InputError, match="format version 99"):
         submodel.load(path)
-    checkpoint.save(path, tensors, info | {"width": 1.0})
+    tensors.save(path, weights, info | {"width": 1.0})
     with pytest.raises(InputError, match="weights do not fit"):
         submodel.load(path)
 
@@ -223,7 +224,7 @@ def test_images_of_any_shape_at_several_scales(tmp_path, monkeypatch):
     images = Sized([(64, 40), (40, 64), (64, 40), (20, 30), (100, 50), (64, 40)])
     truth = GroundTruth("labelled", images.ids, images.ids, {})
     submodel.save(tmp_path / "m.safetensors", make_model())
-    monkeypatch.setattr("sfsc.embed._LARGEST_BATCH", 2 * 48 * 30)  # two at a time
+    monkeypatch.setattr("sfsc.embedding.embed._LARGEST_BATCH", 2 * 48 * 30)  # two at a time
     models = {tmp_path / "m": tmp_path / "m.safetensors"}
     embed_set(RetrievalSet(images, images, truth), models, Sizes(48, (1.0, 0.5)))
     found = np.load(tmp_path / "m" / "gallery.npy")

@@ -1,11 +1,10 @@
-"""Training state to disk and back, without pickle."""
+"""Tensors and what describes them, to disk and back, without pickle."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -41,26 +40,3 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"{path}: not a safetensors file of this suite: {error}") from None
     return tensors, info
-
-
-def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's per-parameter tensors, named by the parameter's place and their name."""
-    return {
-        f"optimiser.{place}.{name}": value
-        for place, state in optimiser.state_dict()["state"].items()
-        for name, value in state.items()
-        if isinstance(value, Tensor)
-    }
-
-
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `optimiser_tensors`, on a new optimiser of the same parameters."""
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    for key, value in tensors.items():
-        if key.startswith("optimiser."):
-            _, place, name = key.split(".")
-            parameter = parameters[int(place)]
-            # In the parameter's memory layout, on its device: as the optimiser would have made it.
-            same = value.shape == parameter.shape
-            like = torch.empty_like(parameter if same else value, device=parameter.device)
-            optimiser.state[parameter][name] = like.copy_(value)

@@ -56,9 +56,12 @@ class Adversarial(Imitation):
         self.register_buffer("radii", radii)
         self.gates = nn.Parameter(torch.zeros(problem.classes))
         self.discriminator = nn.Sequential(
-            nn.Linear(problem.dim, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(),
+            nn.Linear(problem.dim, 100),
+            nn.ReLU(),
+            nn.Linear(100, 100),
+            nn.ReLU(),
             nn.Linear(100, 2),
-        )  # fmt: skip
+        )
 
     def term(self, embeddings: Tensor, of_teacher: Tensor, batch: Batch) -> Tensor:
         gate = self.gates.sigmoid()[batch.labels]

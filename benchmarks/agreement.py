@@ -37,8 +37,7 @@ def hold_lists(what: str, found: Lists, expected: Lists, near: float) -> None:
     hold(f"the lists of {what}, in rows,", int(differ.sum()), 0)
 
 
-def hold_values(what: str, found: NDArray[Any], expected: NDArray[Any],
-                limit: float) -> float:  # fmt: skip
+def hold_values(what: str, found: NDArray[Any], expected: NDArray[Any], limit: float) -> float:
     """Hold numbers to each other; answers with the largest difference."""
     apart = _largest(found, expected)
     hold(what, apart, limit)

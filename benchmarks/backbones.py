@@ -188,9 +188,15 @@ def _built(backbone: Any, size: int) -> nn.Module:
         kind: Any = type(own)
         if kind in (nn.Conv2d, StridedPointwise):
             layer: nn.Module = nn.Conv2d(
-                own.in_channels, own.out_channels, own.kernel_size, own.stride, own.padding,
-                own.dilation, own.groups, own.bias is not None,
-            )  # fmt: skip
+                own.in_channels,
+                own.out_channels,
+                own.kernel_size,
+                own.stride,
+                own.padding,
+                own.dilation,
+                own.groups,
+                own.bias is not None,
+            )
             model.set_submodule(name, layer)
         elif kind is nn.Linear:
             bias = own.bias is not None

@@ -55,8 +55,10 @@ def check_search(
     gallery, stacked = _units(rows, dimension, seed=1), _units(models * queries, dimension, seed=0)
     exact = _exact_lists(stacked, gallery, k)
     ours = Lists(*top_k(stacked, gallery, k))
-    alone = [top_k(stacked[start : start + queries], gallery, k)
-             for start in range(0, models * queries, queries)]  # fmt: skip
+    alone = [
+        top_k(stacked[start : start + queries], gallery, k)
+        for start in range(0, models * queries, queries)
+    ]
     apart = Lists(*(np.concatenate(parts) for parts in zip(*alone, strict=True)))
     for what, lists in (("our search", ours), ("our search, model by model,", apart)):
         hold_values(f"the rows of {what} and of a float64 sort", lists.rows, exact.rows, 0)
@@ -101,8 +103,12 @@ def landmarks(
     bare = min(clock.seconds["torch"], by_numpy)
     searches = models * clock.seconds["faiss"]
     return [
-        Figure(f"top {k} of {models} x {models} pairs, {queries} queries, {rows} rows, {dimension} "
-               "dimensions", clock.seconds["search"], "s"),
+        Figure(
+            f"top {k} of {models} x {models} pairs, {queries} queries, {rows} rows, {dimension} "
+            "dimensions",
+            clock.seconds["search"],
+            "s",
+        ),
         Figure("bare blocked products, torch", clock.seconds["torch"], "s"),
         Figure(f"bare blocked products, numpy (timed: 1 of {models})", by_numpy, "s"),
         Figure("ratio to the faster of both", clock.seconds["search"] / bare),
@@ -111,7 +117,7 @@ def landmarks(
         Figure("checking the files before", clock.seconds["check"], "s"),
         Figure("peak resident memory of the search", memory.gib, "GiB"),
         Figure("largest difference of a score from faiss's (its lists are ours)", largest),
-    ]  # fmt: skip
+    ]
 
 
 def check_revisited(folder: Path, rows: int = 5_000, queries: int = 8, dimension: int = 64) -> None:
@@ -144,15 +150,18 @@ def revisited(
     same, off = _hold_precisions(truth, stacked[0], whole, mine, naive)
     naive_seconds = models**2 * clock.seconds["naive"]
     return [
-        Figure(f"{models} x {models} pairs, {queries} queries, {rows} rows, {dimension} dimensions",
-               clock.seconds["all"], "s"),
+        Figure(
+            f"{models} x {models} pairs, {queries} queries, {rows} rows, {dimension} dimensions",
+            clock.seconds["all"],
+            "s",
+        ),
         Figure(f"argsort and scan, {models**2} pairs (timed: 1)", naive_seconds, "s"),
         Figure("times faster", naive_seconds / clock.seconds["all"]),
         Figure("checking the file before", clock.seconds["check"], "s"),
         Figure("peak resident memory", memory.gib, "GiB"),
         Figure("largest difference of an average precision, given the same scores", same),
         Figure("largest difference, given the scores of a float32 product", off),
-    ]  # fmt: skip
+    ]
 
 
 def check_labelled(rows: int = 1_000, dimension: int = 64) -> None:
@@ -188,13 +197,16 @@ def labelled(rows: int = 10_000, models: int = 4, dimension: int = 128) -> list[
     seconds = clock.seconds
     scaled = seconds["scikit-learn"] / len(sample) * rows * models**2
     return [
-        Figure(f"{models} x {models} pairs, {rows} x {rows}, {dimension} dimensions",
-               seconds["all"], "s"),
+        Figure(
+            f"{models} x {models} pairs, {rows} x {rows}, {dimension} dimensions",
+            seconds["all"],
+            "s",
+        ),
         Figure("bare products, torch", seconds["bare"], "s"),
         Figure("ratio", seconds["all"] / seconds["bare"]),
         Figure(f"average precision by scikit-learn (timed: {len(sample)} queries)", scaled, "s"),
         Figure("largest difference from it", largest),
-    ]  # fmt: skip
+    ]
 
 
 def bootstrap(queries: int = 1129) -> list[Figure]:
@@ -231,10 +243,12 @@ def growth(
     ]
     largest = table[table["rows"] == max(sizes)].set_index("models")["seconds"]
     return [
-        Figure(f"exponent of the time in the rows, {max(sizes) // 10} to {max(sizes)} (1: linear)",
-               float(np.mean(slopes))),
+        Figure(
+            f"exponent of the time in the rows, {max(sizes) // 10} to {max(sizes)} (1: linear)",
+            float(np.mean(slopes)),
+        ),
         Figure("time of 16 pairs / time of 1 pair, largest gallery", largest[4] / largest[1]),
-    ]  # fmt: skip
+    ]
 
 
 def _units(rows: int, dimension: int, seed: int) -> Array:

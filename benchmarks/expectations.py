@@ -51,10 +51,13 @@ def main(out: Path, quick: bool) -> None:
         memory = resources.embed(profile, f"gldv2-{name}")[0]
         rows.append(
             _row(
-                f"embed GLDv2, {name}", resources.INDEX_IMAGES, embedding, memory,
+                f"embed GLDv2, {name}",
+                resources.INDEX_IMAGES,
+                embedding,
+                memory,
                 4 * profile["model"]["embedding_dim"] * len(profile["widths"]),
             )
-        )  # fmt: skip
+        )
     frame = pd.DataFrame(
         rows, columns=["stage", "images a second and core", "MB asked", "hours", "GB on disk"]
     )

@@ -70,25 +70,33 @@ def examples(form: str) -> list[bytes]:
     exif[0x0112] = 6
     variants: dict[str, list[tuple[Image.Image, dict[str, Any]]]] = {
         "JPEG": [
-            (colours, {"exif": exif}), (colours, {"progressive": True}),
-            (colours.convert("L"), {}), (colours.convert("CMYK"), {}),
+            (colours, {"exif": exif}),
+            (colours, {"progressive": True}),
+            (colours.convert("L"), {}),
+            (colours.convert("CMYK"), {}),
         ],
         "PNG": [
-            (colours, {"exif": exif}), (clear, {}), (deep, {}), (colours.convert("LA"), {}),
+            (colours, {"exif": exif}),
+            (clear, {}),
+            (deep, {}),
+            (colours.convert("LA"), {}),
             (colours.quantize(16), {"transparency": 3}),
         ],
         "WEBP": [(colours, {"exif": exif}), (clear, {}), (clear, {"lossless": True})],
         "GIF": [(colours, {}), (colours.quantize(16), {"transparency": 3})],
         "TIFF": [
-            (colours, {"exif": exif}), (colours, {"compression": "tiff_lzw"}),
-            (colours, {"compression": "jpeg"}), (deep, {}), (clear, {"compression": "packbits"}),
+            (colours, {"exif": exif}),
+            (colours, {"compression": "tiff_lzw"}),
+            (colours, {"compression": "jpeg"}),
+            (deep, {}),
+            (clear, {"compression": "packbits"}),
             (colours.convert("F"), {}),
         ],
         "BMP": [(colours, {}), (colours.quantize(16), {}), (clear, {})],
         "AVIF": [(colours, {"exif": exif}), (clear, {})],
         "JPEG2000": [(colours, {}), (deep, {}), (clear, {})],
         "PPM": [(colours, {}), (deep, {}), (colours.convert("1"), {})],
-    }  # fmt: skip
+    }
     return [_encoded(image, form, options) for image, options in variants[form]]
 
 

@@ -50,7 +50,7 @@ def main(out: Path, quick: bool) -> None:
             rate = partial(_rate, count, repeats)
             bare = rate(partial(_decode_all, files.paths, cores))
             target = folder / f"packed{cores}"
-            packing = rate(partial(pack, source, target, _SIZE, {}, workers=cores))
+            packing = rate(partial(pack, source, target, _SIZE, {}, processes=cores))
             shards = packed.train_set(target, {})
             bytes_each = sum(f.stat().st_size for f in target.glob("shard-*.arrow")) / count
             small = rate(partial(_decode_all, _unpacked(target), cores))
@@ -81,7 +81,7 @@ def main(out: Path, quick: bool) -> None:
 def check(source: TrainSet, folder: Path, few: int = 64) -> None:
     """Hold what is packed and read to what Pillow decodes and resizes, image by image."""
     images = FileImages(source.images.ids[:few], source.images.paths[:few])  # type: ignore[attr-defined]
-    pack(TrainSet(images, source.labels[:few], source.classes), folder, _SIZE, {}, workers=1)
+    pack(TrainSet(images, source.labels[:few], source.classes), folder, _SIZE, {}, processes=1)
     written = {path.stem: path for path in _unpacked(folder)}
     wanted = set(images.ids)
     hold("images packed and images given, in number,", len(wanted ^ set(written)), 0)
@@ -89,8 +89,9 @@ def check(source: TrainSet, folder: Path, few: int = 64) -> None:
     shards = packed.train_set(folder, {})
     back = {name: shards.images.read(row) for row, name in enumerate(shards.images.ids)}
     for row, (name, path) in enumerate(zip(images.ids, images.paths, strict=True)):
-        _hold_pixels("an image packed and by Pillow", _by_pillow(written[name]),
-                     _by_pillow(path, _SIZE))  # fmt: skip
+        _hold_pixels(
+            "an image packed and by Pillow", _by_pillow(written[name]), _by_pillow(path, _SIZE)
+        )
         _hold_pixels("a packed image read and by Pillow", back[name], _by_pillow(written[name]))
         _hold_pixels("embedding's image and Pillow's", read[row], _by_pillow(path, 400))
 

@@ -15,21 +15,33 @@ _FOLDER = Path("results/published/benchmarks")
 _EVERYWHERE = ("constraints.txt", "benchmarks/timing.py")
 MEASURED: Mapping[str, Sequence[str]] = {
     "README.md": (
-        "sfsc/retrieval", "sfsc/training", "sfsc/switchable", "sfsc/data/decoding.py",
-        "sfsc/data/batches.py", "benchmarks/run.py", "benchmarks/evaluation.py",
-        "benchmarks/training.py", "benchmarks/steps.py",
+        "sfsc/retrieval",
+        "sfsc/training",
+        "sfsc/switchable",
+        "sfsc/data/decoding.py",
+        "sfsc/data/batches.py",
+        "benchmarks/run.py",
+        "benchmarks/evaluation.py",
+        "benchmarks/training.py",
+        "benchmarks/steps.py",
     ),
     "backbones.md": ("sfsc/switchable", "sfsc/deploy/export.py", "benchmarks/backbones.py"),
     "null.md": ("sfsc/retrieval/inference.py", "benchmarks/null.py"),
     "preparation.md": (
-        "sfsc/data/packing.py", "sfsc/data/packed.py", "sfsc/data/reading.py",
-        "sfsc/data/decoding.py", "benchmarks/preparation.py",
+        "sfsc/data/packing.py",
+        "sfsc/data/packed.py",
+        "sfsc/data/reading.py",
+        "sfsc/data/decoding.py",
+        "benchmarks/preparation.py",
     ),
     "expectations.md": (
-        "sfsc/resources.py", "sfsc/switchable", "sfsc/catalogue.py", "config/landmarks.yaml",
+        "sfsc/resources.py",
+        "sfsc/switchable",
+        "sfsc/catalogue.py",
+        "config/landmarks.yaml",
         "benchmarks/expectations.py",
     ),
-}  # fmt: skip
+}
 """Of each table, the files and folders whose speed, or whose tests, it shows."""
 
 

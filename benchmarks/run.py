@@ -78,8 +78,9 @@ def _report(measured: dict[str, list[Figure]], out: Path) -> None:
     data = {title: [figure._asdict() for figure in part] for title, part in measured.items()}
     facts = {**commit(), "hardware": machine, "sections": data}
     for name, text in (
-        ("README.md", "\n\n".join(parts)), ("results.json", json.dumps(facts, indent=2))
-    ):  # fmt: skip
+        ("README.md", "\n\n".join(parts)),
+        ("results.json", json.dumps(facts, indent=2)),
+    ):
         with replacing(out / name) as beside:
             beside.write_text(text + "\n")
 

@@ -27,7 +27,7 @@ from sfsc.training.objectives import (
     EvidenceOptions,
     Outcome,
     SharedClassifier,
-)  # fmt: skip
+)
 from sfsc.training.objectives import Problem as OfObjective
 from sfsc.training.options import TrainingOptions
 from sfsc.training.processes import Processes

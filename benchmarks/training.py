@@ -63,8 +63,10 @@ def step(
         Figure(f"sfsc, 4 widths, batch {batch}", seconds["sfsc"], "s"),
         Figure("the same widths as separate static networks", alone, "s"),
         Figure("ratio", seconds["sfsc"] / alone),
-        Figure("share of the projection in it, Gram matrix and combination included",
-               clock.seconds["aggregation"] / sum(clock.seconds.values())),
+        Figure(
+            "share of the projection in it, Gram matrix and combination included",
+            clock.seconds["aggregation"] / sum(clock.seconds.values()),
+        ),
         Figure("TorchJD: autojac and PCGrad", seconds["TorchJD"], "s"),
         Figure("times faster than TorchJD", seconds["TorchJD"] / seconds["sfsc"]),
         Figure("literal PCGrad: clone, flatten, loop", seconds["literal PCGrad"], "s"),
@@ -73,7 +75,7 @@ def step(
             Figure(f"peak memory of networks, gradients and three steps, {name}", value, "GiB")
             for name, value in memory.items()
         ),
-    ]  # fmt: skip
+    ]
 
 
 def loading(
@@ -103,7 +105,7 @@ def loading(
     decoded.close()
     return [
         Figure("images loaded and augmented", 4 * batch / seconds["load"], "1/s"),
-        Figure(f"JPEG files of 500 x 375 decoded to 224 by {cores} workers", decoding, "1/s"),
+        Figure(f"JPEG files of 500 x 375 decoded to 224 by {cores} threads", decoding, "1/s"),
         Figure("images trained on by 4 widths", batch / seconds["step"], "1/s"),
         Figure("share of loading in a step", seconds["load"] / 4 / seconds["step"]),
     ]
@@ -129,11 +131,14 @@ def widths(out: Path, batch: int = 128, repeats: int = 7) -> list[Figure]:
     return [
         Figure("a step of width 1 alone", table["seconds"].iloc[0], "s"),
         Figure("a step of eight widths, 1/8 to 1", table["seconds"].iloc[-1], "s"),
-        Figure("correlation of time and summed multiply-adds",
-               float(np.corrcoef(table["multiply_adds"], table["seconds"])[0, 1])),
-        Figure("largest distance from the line",
-               float((table["seconds"] / fitted - 1).abs().max())),
-    ]  # fmt: skip
+        Figure(
+            "correlation of time and summed multiply-adds",
+            float(np.corrcoef(table["multiply_adds"], table["seconds"])[0, 1]),
+        ),
+        Figure(
+            "largest distance from the line", float((table["seconds"] / fitted - 1).abs().max())
+        ),
+    ]
 
 
 def processes(batch: int = 128, repeats: int = 12) -> list[Figure]:

@@ -87,9 +87,12 @@ def projected(gradients: list[Tensor], order: list[list[int]]) -> Tensor:
 
 
 def step(
-    network: Switchable, prototypes: nn.Parameter, images: Tensor, labels: Tensor,
+    network: Switchable,
+    prototypes: nn.Parameter,
+    images: Tensor,
+    labels: Tensor,
     order: list[list[int]],
-) -> list[float]:  # fmt: skip
+) -> list[float]:
     """Leave SFSC's update in every parameter's gradient; answer with the sub-models' losses."""
     shared = [*network.shared(), prototypes]
     gradients, losses = [], []

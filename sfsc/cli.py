@@ -141,10 +141,12 @@ def fetch(file: Path, name: str) -> None:
 @_config
 @click.option("--train-set", required=True, help="A name of train_sets.")
 @click.option(
-    "--workers", type=click.IntRange(min=1), default=1,
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
     help="Processes that decode images; default 1.",
-)  # fmt: skip
-def pack(file: Path, train_set: str, workers: int) -> None:
+)
+def pack(file: Path, train_set: str, processes: int) -> None:
     """Pack a training set's images, at the training size, into shards that are read in a row."""
     from sfsc.data import packing
     from sfsc.data.kinds import source_set
@@ -155,9 +157,13 @@ def pack(file: Path, train_set: str, workers: int) -> None:
         raise InputError(f"{file}: train_sets.{train_set}.packed: names no folder to pack into")
     on_bad_image = config.settings(profile, train_set)["training"].get("on_bad_image", "stop")
     packing.pack(
-        source_set(entry, on_bad_image), config.expanded(entry["packed"]), entry["image_size"],
-        config.packed_description(entry), on_bad_image, workers,
-    )  # fmt: skip
+        source_set(entry, on_bad_image),
+        config.expanded(entry["packed"]),
+        entry["image_size"],
+        config.packed_description(entry),
+        on_bad_image,
+        processes,
+    )
 
 
 @main.command()
@@ -273,13 +279,19 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
 @click.option("--query", "queries", multiple=True, required=True, metavar="NAME=FILE.npy")
 @click.option("--gallery", "galleries", multiple=True, required=True, metavar="NAME=FILE.npy")
 @click.option(
-    "--translated-query", "translated_queries", multiple=True, metavar="QUERY/GALLERY=FILE.npy",
+    "--translated-query",
+    "translated_queries",
+    multiple=True,
+    metavar="QUERY/GALLERY=FILE.npy",
     help="Queries of model QUERY that count where it meets GALLERY alone.",
-)  # fmt: skip
+)
 @click.option(
-    "--translated-gallery", "translated_galleries", multiple=True,
-    metavar="QUERY/GALLERY=FILE.npy", help="The same of the gallery of model GALLERY.",
-)  # fmt: skip
+    "--translated-gallery",
+    "translated_galleries",
+    multiple=True,
+    metavar="QUERY/GALLERY=FILE.npy",
+    help="The same of the gallery of model GALLERY.",
+)
 @click.option("--query-ids", type=_PATH, help="GLDv2: an id a line, in the queries' row order.")
 @click.option("--gallery-ids", type=_PATH, help="GLDv2: an id a line, in the gallery's row order.")
 @click.option("--factory", help="Search by this faiss index, such as IVF4096,PQ64; default: exact.")
@@ -349,9 +361,12 @@ def collect(file: Path, methods: tuple[str, ...], out: Path | None) -> None:
 @main.command()
 @click.argument("model", type=_PATH)
 @click.option(
-    "--format", "file_format", type=click.Choice(["onnx", "pt2"]), default="onnx",
+    "--format",
+    "file_format",
+    type=click.Choice(["onnx", "pt2"]),
+    default="onnx",
     help="Default: onnx.",
-)  # fmt: skip
+)
 @click.option("--out", type=_PATH, help="Default: MODEL with the format's ending.")
 def export(model: Path, file_format: str, out: Path | None) -> None:
     """Write a sub-model to run without this suite, and beside it how to prepare its images.
@@ -409,13 +424,13 @@ def search(
 
 @main.command()
 @_config
-@click.option("--workers", type=click.IntRange(min=1), default=1, help="Processes that export.")
-def latency(file: Path, workers: int) -> None:
+@click.option("--processes", type=click.IntRange(min=1), default=1, help="Processes that export.")
+def latency(file: Path, processes: int) -> None:
     """Measure how long each architecture of the cost list takes, exported as ONNX."""
     from sfsc.measure.latency import write_latency
 
     profile = config.read(file)
-    write_latency(config.results(profile), profile.get("threads", 1), workers)
+    write_latency(config.results(profile), profile.get("threads", 1), processes)
 
 
 @main.command()

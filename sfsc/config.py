@@ -19,6 +19,9 @@ from sfsc.files import InputError, read_text
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout: the schema and the baselines live beside the library."""
 
+_RENAMED = {"workers": "decoding_threads"}
+"""Keys of `training` in profiles of earlier versions."""
+
 _SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 Config = dict[str, Any]
@@ -418,6 +421,9 @@ def _unknown(
 ) -> Iterator[str]:
     """What is wrong with a key that the schema does not know: it may be an option of a method."""
     known = list(known)
+    if options_too and key in _RENAMED:
+        yield f"{place}.{key}".lstrip(".") + f": is called {_RENAMED[key]} now; write that"
+        return
     if options_too:
         for listed in dict.fromkeys(entry.method for entry in all_entries(config)):
             if method.is_there(listed):
@@ -486,10 +492,14 @@ def _inconsistencies(config: Config) -> Iterator[str]:
                 f" shared equally by {processes} processes; choose a multiple"
             )
         packed = "packed" in config["train_sets"][name]
-        if training.get("workers") and training.get("on_bad_image") == "skip" and not packed:
+        if (
+            training.get("decoding_threads")
+            and training.get("on_bad_image") == "skip"
+            and not packed
+        ):
             yield (
                 f"train_sets.{name}: training.on_bad_image: skip needs a packed set or all images"
-                " in memory; name a folder in packed, or set training.workers to 0"
+                " in memory; name a folder in packed, or set training.decoding_threads to 0"
             )
     for section in ("train_sets", "eval_sets"):
         for name, entry in config[section].items():

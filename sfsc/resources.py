@@ -45,10 +45,10 @@ def train(config: Config, train_set: str) -> tuple[int, int]:
     """Memory of each machine, and time, of training one family."""
     entry, training = config["train_sets"][train_set], settings(config, train_set)["training"]
     images, area = _training_images(entry), entry["image_size"] ** 2
-    workers = training.get("workers", 0)
+    decoding = training.get("decoding_threads", 0)
     processes = config.get("processes", 1)
     waiting = _SAMPLE + _BATCHES * training["batch_size"]
-    held = workers * _THREAD_MB + 3 * area * (waiting if workers else images) / 2**20
+    held = decoding * _THREAD_MB + 3 * area * (waiting if decoding else images) / 2**20
     passes = images * training["epochs"] * len(model_names(config)) * area / 224**2
     return round(processes * (_IDLE_MB + held)), _minutes(
         passes / _rate(config, _TRAINED) / processes / config.get("nodes", 1)

@@ -56,9 +56,19 @@ def labels(tmp_path):
 
 def evaluate(truth, query, gallery, out, *more):
     return run(
-        "evaluate", "--ground-truth", truth, "--query", f"a={query}", "--gallery", f"a={gallery}",
-        "--gallery", f"b={gallery}", "--out", out, *more,
-    )  # fmt: skip
+        "evaluate",
+        "--ground-truth",
+        truth,
+        "--query",
+        f"a={query}",
+        "--gallery",
+        f"a={gallery}",
+        "--gallery",
+        f"b={gallery}",
+        "--out",
+        out,
+        *more,
+    )
 
 
 def test_evaluate_labels(tmp_path, labels):
@@ -134,10 +144,20 @@ def test_evaluate_refuses_and_writes_nothing(tmp_path, labels):
     refused(evaluate(labels, good, tmp_path / "absent.npy", out), "absent.npy")
     refused(evaluate(tmp_path / "absent.csv", good, good, out), "absent.csv")
     refused(
-        run("evaluate", "--ground-truth", labels, "--query", "good.npy", "--gallery", f"a={good}",
-            "--out", out),
-        "--query good.npy", "NAME=FILE",
-    )  # fmt: skip
+        run(
+            "evaluate",
+            "--ground-truth",
+            labels,
+            "--query",
+            "good.npy",
+            "--gallery",
+            f"a={good}",
+            "--out",
+            out,
+        ),
+        "--query good.npy",
+        "NAME=FILE",
+    )
     assert not out.parent.exists() or not list(out.parent.iterdir())
 
 
@@ -234,8 +254,17 @@ def test_broken_training_images(tmp_path, monkeypatch):
     profile = yaml.safe_load(PROFILE)
     profile["train_sets"] = {"digits": {"kind": "gldv2", "path": "gldv2", "image_size": 16}}
     Path("p.yaml").write_text(yaml.safe_dump(profile))
-    train = ("train", "--config", "p.yaml", "--method", "sfsc", "--train-set", "digits",
-             "--seed", "0")  # fmt: skip
+    train = (
+        "train",
+        "--config",
+        "p.yaml",
+        "--method",
+        "sfsc",
+        "--train-set",
+        "digits",
+        "--seed",
+        "0",
+    )
     broken = path.read_bytes()
     path.write_bytes(broken[: len(broken) // 2])
     refused(run(*train), f"{path.name}: cannot be decoded")

@@ -247,8 +247,12 @@ def test_an_entry_of_methods_has_three_forms():
     names = ["joint", "bct", "sfsc", "sfsc-cold", "independent"]
     assert config.method_names(profile) == names
     assert [config.method_file(profile, name) for name in names] == [
-        "joint", "bct", "sfsc", "sfsc", "independent",
-    ]  # fmt: skip
+        "joint",
+        "bct",
+        "sfsc",
+        "sfsc",
+        "independent",
+    ]
     assert config.ablation(profile) == ["sfsc", "sfsc-cold"]
 
 
@@ -344,8 +348,9 @@ def test_home_and_variables_are_filled_in_every_path(tmp_path, monkeypatch):
     for start in ("~", "${ODD}"):
         profile = changed("synthetic/path", f"{start}/drawn")
         profile["train_sets"]["landmarks"] |= {
-            "path": f"{start}/drawn/gldv2", "packed": f"{start}/packed"
-        }  # fmt: skip
+            "path": f"{start}/drawn/gldv2",
+            "packed": f"{start}/packed",
+        }
         profile["eval_sets"]["roxford-synthetic"]["distractors"] = f"{start}"
         profile["model"]["pretrained"] = f"{start}/weights.pth"
         profile["fetch"] = {"path": f"{start}/sets", "mirror": f"{start}/mirror"}

@@ -124,15 +124,19 @@ def test_make_has_its_targets(words):
         assert variable in variables or f"$({variable})" in makefile
         assert f"{variable}" in makefile
     rules = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE)) | {
-        ".venv/.ready", ".venv/.ready-dev",
-    }  # fmt: skip
+        ".venv/.ready",
+        ".venv/.ready-dev",
+    }
     assert set(targets) <= rules
 
 
 def test_benchmarks_that_are_named_have_a_quick_form():
     """Which tests/benchmarks/test_quick.py runs, and .ci/run for `make bench`."""
-    named = {words.values[0][2] for words in [*in_blocks("python"), *named_in_text("python")]
-             if words.values[0][1] == "-m"} - {"benchmarks.NAME"}  # fmt: skip
+    named = {
+        words.values[0][2]
+        for words in [*in_blocks("python"), *named_in_text("python")]
+        if words.values[0][1] == "-m"
+    } - {"benchmarks.NAME"}
     assert named
     for module in named:
         text = (ROOT / Path(*module.split("."))).with_suffix(".py").read_text()

@@ -49,9 +49,15 @@ def test_what_needs_no_torch_does_not_import_it(folder):
 
 
 def test_one_file_of_the_search_knows_torch():
-    users = {path.name for path in (ROOT / "retrieval").glob("*.py") if "torch" in path.read_text()
-             and any(line.split()[:2] in (["import", "torch"], ["from", "torch"])
-                     for line in path.read_text().splitlines())}  # fmt: skip
+    users = {
+        path.name
+        for path in (ROOT / "retrieval").glob("*.py")
+        if "torch" in path.read_text()
+        and any(
+            line.split()[:2] in (["import", "torch"], ["from", "torch"])
+            for line in path.read_text().splitlines()
+        )
+    }
     assert users == {"products.py"}
 
 

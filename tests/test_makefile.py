@@ -28,8 +28,10 @@ def make(path, *arguments):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHON"}
     return subprocess.run(
         [path / "make", "-C", path.parent / "checkout", *arguments],
-        env=environment | {"PATH": str(path)}, capture_output=True, text=True,
-    )  # fmt: skip
+        env=environment | {"PATH": str(path)},
+        capture_output=True,
+        text=True,
+    )
 
 
 def shim(path):

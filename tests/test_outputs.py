@@ -45,10 +45,16 @@ synthetic: {path: OUT, image_size: 32, train_landmarks: 1, train_views: 1, test_
   distractors: 0}
 """
 )
-FETCHED = PROFILE.replace("{mine: {kind: folder, path: data, train_set", (
-    "{oxford: {kind: revisited, path: OUT/roxford5k, name: roxford5k, train_set: mine},"
-    " mine: {kind: folder, path: data, train_set"
-)) + "fetch: {path: OUT, mirror: mirror}\n"  # fmt: skip
+FETCHED = (
+    PROFILE.replace(
+        "{mine: {kind: folder, path: data, train_set",
+        (
+            "{oxford: {kind: revisited, path: OUT/roxford5k, name: roxford5k, train_set: mine},"
+            " mine: {kind: folder, path: data, train_set"
+        ),
+    )
+    + "fetch: {path: OUT, mirror: mirror}\n"
+)
 
 MODEL = "results/p/models/mine/sfsc/seed0/w100.safetensors"
 OF_METHOD = "--config p.yaml --method sfsc"
@@ -73,7 +79,8 @@ class Writes:
 COMMANDS = {
     "evaluate": Writes(
         "evaluate --ground-truth labels.csv --query m=q.npy --gallery m=q.npy --out OUT",
-        "new/m.csv", others="new/m.per_query.parquet",
+        "new/m.csv",
+        others="new/m.per_query.parquet",
     ),
     "export": Writes(f"export {MODEL} --out OUT", "new/m.onnx", others="new/m.preprocessing.json"),
     "search": Writes(
@@ -84,11 +91,13 @@ COMMANDS = {
     "train": Writes(f"train {OF_METHOD} --train-set mine --seed 0", MODEL, others="results/p/*/*"),
     "embed": Writes(
         f"embed {OF_METHOD} --eval-set mine",
-        "results/p/embeddings/mine/sfsc/seed0/w050/query.npy", others="results/p/embeddings/*",
+        "results/p/embeddings/mine/sfsc/seed0/w050/query.npy",
+        others="results/p/embeddings/*",
     ),
     "evaluate-method": Writes(
         f"evaluate-method {OF_METHOD} --eval-set mine",
-        "results/p/evaluation/mine/sfsc/metrics.csv", others="results/p/evaluation/*",
+        "results/p/evaluation/mine/sfsc/metrics.csv",
+        others="results/p/evaluation/*",
     ),
     "collect": Writes("collect --config p.yaml", "results/p/metrics.csv", others="results/p/*"),
     "collect --out": Writes(
@@ -100,18 +109,21 @@ COMMANDS = {
     ),
     "figures": Writes(
         "figures --config p.yaml",
-        "results/p/figures/cost-accuracy.pdf", others="results/p/figures/*",
+        "results/p/figures/cost-accuracy.pdf",
+        others="results/p/figures/*",
     ),
-    "page": Writes(
-        "page --config p.yaml", "results/p/config.yaml", others="results/p/*"
-    ),
+    "page": Writes("page --config p.yaml", "results/p/config.yaml", others="results/p/*"),
     "latency": Writes("latency --config p.yaml", "results/p/latency.csv"),
     "fetch": Writes(
-        "fetch --config p.yaml roxford5k/gnd_roxford5k.pkl", "sets/roxford5k/gnd_roxford5k.pkl",
-        "sets", profile=FETCHED,
+        "fetch --config p.yaml roxford5k/gnd_roxford5k.pkl",
+        "sets/roxford5k/gnd_roxford5k.pkl",
+        "sets",
+        profile=FETCHED,
     ),
     "pack": Writes(
-        "pack --config p.yaml --train-set mine", "packed/shard-00000.arrow", "packed",
+        "pack --config p.yaml --train-set mine",
+        "packed/shard-00000.arrow",
+        "packed",
         profile=PACKED,
     ),
     "generate": Writes("generate --config p.yaml", "new/drawn", folder=True, profile=DRAWN),
@@ -121,7 +133,7 @@ COMMANDS = {
     "publish": Writes(
         "publish --config p.yaml --name OUT", "results/published/mine", "mine", folder=True
     ),
-}  # fmt: skip
+}
 
 
 def words(writes, out=None):
@@ -142,8 +154,10 @@ def finished(tmp_path_factory):
     with contextlib.chdir(folder):
         for place, name in enumerate(
             f"data/{split}/{kind}/{n}.jpg"
-            for split in ("train", "test") for kind in ("cat", "dog") for n in range(4)
-        ):  # fmt: skip
+            for split in ("train", "test")
+            for kind in ("cat", "dog")
+            for n in range(4)
+        ):
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             pixels = np.random.default_rng(place).integers(0, 255, (32, 32, 3), np.uint8)
             Image.fromarray(pixels).save(name)

@@ -32,14 +32,14 @@ def test_training_asks_for_what_its_passes_and_processes_take():
 
 
 def test_images_in_memory_count():
-    config = changed("train_sets", "resnet18", training={"workers": 0})
+    config = changed("train_sets", "resnet18", training={"decoding_threads": 0})
     assert resources.train(config, "resnet18")[0] > 1_580_470 * 224**2 * 3 / 2**20
 
 
 def test_images_decoded_on_the_way_count_by_threads_batch_and_size():
     memory, _ = resources.train(LANDMARKS, "resnet18")
     few, large = changed(), changed("train_sets", "resnet18", image_size=448)
-    few["training"]["workers"] = 1
+    few["training"]["decoding_threads"] = 1
     assert 3000 + 4096 * 3 * 224**2 / 2**20 < resources.train(few, "resnet18")[0] < memory
     assert resources.train(large, "resnet18")[0] > memory + 3 * 4096 * 3 * 224**2 / 2**20
 

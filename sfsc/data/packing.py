@@ -45,7 +45,7 @@ def pack(
     size: int,
     description: Mapping[str, Any],
     on_bad_image: Literal["stop", "skip"] = "stop",
-    workers: int = 1,
+    processes: int = 1,
 ) -> None:
     """Write a training set to `folder`, each image resized to (size, size) as JPEG of quality 95.
 
@@ -71,7 +71,7 @@ def pack(
     # Forked: the lists of millions of ids are shared, not sent.
     context = multiprocessing.get_context("fork")
     with (
-        ProcessPoolExecutor(workers, context, _remember, (source, folder, size)) as pool,
+        ProcessPoolExecutor(processes, context, _remember, (source, folder, size)) as pool,
         progress(None, "pack", "image", len(order), done) as bar,
     ):
         jobs = {pool.submit(_pack_shard, number, parts[number]): number for number in missing}

@@ -125,9 +125,10 @@ def _attempt(url: str, part: Path, most_bytes: int, checked: bool) -> None:
         raise _failure(part, code, reason, status, most_bytes)
     if not checked and length < 0:
         raise _FailedError(
-            "the server does not say how long the file is, so that a cut would not show", True,
+            "the server does not say how long the file is, so that a cut would not show",
+            True,
             "set fetch.mirror to a copy",
-        )  # fmt: skip
+        )
 
 
 def _authorities() -> list[tuple[int, str]]:
@@ -144,17 +145,19 @@ def _authorities() -> list[tuple[int, str]]:
 def _failure(part: Path, code: int, reason: str, status: int, most_bytes: int) -> _FailedError:
     if code == pycurl.E_ABORTED_BY_CALLBACK:
         return _FailedError(
-            f"sends more than {most_bytes:,} bytes, more than such a file has", True,
+            f"sends more than {most_bytes:,} bytes, more than such a file has",
+            True,
             "check the address, or fetch.mirror",
-        )  # fmt: skip
+        )
     if code == pycurl.E_WRITE_ERROR:
         return _FailedError(f"cannot be written to {part}", True, "make room on the disk")
     if code == pycurl.E_HTTP_RETURNED_ERROR:
         passing = status in (408, 429) or status >= 500
         return _FailedError(
-            f"the server answers {status}", not passing,
+            f"the server answers {status}",
+            not passing,
             "try again later" if passing else "check the address, or set fetch.mirror to a copy",
-        )  # fmt: skip
+        )
     if code in _UNTRUSTED:
         return _FailedError(
             reason, True, "name the certificates to trust in the environment: SSL_CERT_FILE"

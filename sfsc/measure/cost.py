@@ -12,9 +12,16 @@ from sfsc import layout
 from sfsc.files import InputError, replacing
 
 _COLUMNS = [
-    "train_set", "method", "seed", "model", "width",
-    "parameters", "multiply_adds", "file_bytes", "train_seconds",
-]  # fmt: skip
+    "train_set",
+    "method",
+    "seed",
+    "model",
+    "width",
+    "parameters",
+    "multiply_adds",
+    "file_bytes",
+    "train_seconds",
+]
 
 
 def write_cost(

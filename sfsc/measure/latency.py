@@ -24,12 +24,12 @@ _WARM_UP = 3
 _SECONDS = 0.3
 
 
-def write_latency(results: Path, threads: int, workers: int) -> None:
+def write_latency(results: Path, threads: int, processes: int) -> None:
     """Write latency.csv: of each architecture in cost.csv, as ONNX, on `threads` CPU threads.
 
     `single_ms` is the median latency of one image and `batch_ms` that of a batch of 32, in
     milliseconds, without the preparation of images; both are empty for a model that ONNX cannot
-    hold. Up to `workers` processes export; they end before anything is measured.
+    hold. Up to `processes` processes export; they end before anything is measured.
     """
     rows = read_cost(results).drop_duplicates(list(ARCHITECTURE)).to_dict("records")
     sources = [
@@ -40,7 +40,7 @@ def write_latency(results: Path, threads: int, workers: int) -> None:
     measured = []
     with writing(results / "latency.csv"), tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"{place}.onnx") for place in range(len(rows))]
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
             answers = pool.map(_exported, sources, files)
             sizes = list(progress(answers, "export", "model", len(rows)))
         for row, path, size in zip(progress(rows, "latency", "model"), files, sizes, strict=True):

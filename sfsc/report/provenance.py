@@ -17,9 +17,18 @@ from sfsc.config import ROOT
 from sfsc.files import replacing
 
 _PACKAGES = [
-    "torch", "timm", "numpy", "pandas", "pillow", "scikit-learn", "faiss-cpu", "snakemake",
-    "matplotlib", "safetensors", "simplejpeg",
-]  # fmt: skip
+    "torch",
+    "timm",
+    "numpy",
+    "pandas",
+    "pillow",
+    "scikit-learn",
+    "faiss-cpu",
+    "snakemake",
+    "matplotlib",
+    "safetensors",
+    "simplejpeg",
+]
 
 
 def write_provenance(results: Path, config: Mapping[str, Any]) -> None:

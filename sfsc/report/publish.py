@@ -8,10 +8,17 @@ from pathlib import Path
 from sfsc.files import InputError, replacing, replacing_folder
 
 _RENDERED = [
-    "README.md", "metrics.csv", "floor.csv", "compatibility.csv", "cost.csv", "latency.csv",
+    "README.md",
+    "metrics.csv",
+    "floor.csv",
+    "compatibility.csv",
+    "cost.csv",
+    "latency.csv",
     "provenance.json",
-    "config.yaml", "tables", "figures",
-]  # fmt: skip
+    "config.yaml",
+    "tables",
+    "figures",
+]
 _OURS = [
     *_RENDERED,
     *(f"tables/*.{ending}" for ending in ("csv", "md", "tex")),

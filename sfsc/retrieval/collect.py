@@ -80,8 +80,10 @@ def write_scores(
     with ExitStack() as files:
         metrics[METRIC_COLUMNS].to_csv(
             files.enter_context(replacing(metrics_file)),
-            index=False, float_format="%.8f", lineterminator="\n",
-        )  # fmt: skip
+            index=False,
+            float_format="%.8f",
+            lineterminator="\n",
+        )
         if per_query_file:
             compact.to_parquet(
                 files.enter_context(replacing(per_query_file)), index=False, compression="zstd"

@@ -47,10 +47,13 @@ class StridedPointwise(nn.Conv2d):
     def __init__(self, convolution: nn.Conv2d):
         """Takes over the tensors and sizes of `convolution`."""
         super().__init__(
-            convolution.in_channels, convolution.out_channels, 1,
+            convolution.in_channels,
+            convolution.out_channels,
+            1,
             stride=(convolution.stride[0], convolution.stride[1]),
-            bias=convolution.bias is not None, device="meta",
-        )  # fmt: skip
+            bias=convolution.bias is not None,
+            device="meta",
+        )
         self.weight, self.bias = convolution.weight, convolution.bias
 
     def forward(self, x: Tensor) -> Tensor:

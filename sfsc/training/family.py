@@ -63,8 +63,10 @@ class Family:
         """Of the images that were read, int64 (N,)."""
         self._skipped = 0
         self.batches: Batches
-        if options.workers:
-            self.batches = DecodedBatches(images, size, options.augment, device, options.workers)
+        if options.decoding_threads:
+            self.batches = DecodedBatches(
+                images, size, options.augment, device, options.decoding_threads
+            )
         else:
             pixels, rows = load_pixels(images, range(len(images.ids)), size, options.on_bad_image)
             self._skipped, self.labels = len(images.ids) - len(rows), self.labels[rows]
@@ -150,7 +152,7 @@ class Family:
             "options": {
                 key: value
                 for key, value in dataclasses.asdict(chosen).items()
-                if key not in ("workers", "checkpoint_seconds")
+                if key not in ("decoding_threads", "checkpoint_seconds")
             },
             "method": [task.method.summary, dataclasses.asdict(task.method_options)],
             "fit": [scope, images_per_class, recalibrated],
@@ -164,9 +166,16 @@ class Family:
         path = task.records / f"checkpoint-{len(self._fits)}-{name}.safetensors"
         state = State(path, json.loads(json.dumps(fingerprint)), update, self.processes)
         train(
-            update, state, self.batches, order, chosen, task.seed, self.processes, turns,
+            update,
+            state,
+            self.batches,
+            order,
+            chosen,
+            task.seed,
+            self.processes,
+            turns,
             self._before_step,
-        )  # fmt: skip
+        )
         if recalibrated:
             recalibrate(network, self.batches, order, task.seed)
         self._logs.append(state.log)
@@ -216,10 +225,13 @@ class Family:
             submodel.save(
                 self.task.models / f"{member.name}.safetensors",
                 SubModel(
-                    network, network.spec, network.width,
-                    self.batches.normalisation, len(self.classes(member)),
+                    network,
+                    network.spec,
+                    network.width,
+                    self.batches.normalisation,
+                    len(self.classes(member)),
                 ),
-            )  # fmt: skip
+            )
 
     def save_translation(self, of: Member, side: Side, other: Member, network: Translation) -> None:
         """Write what translates the queries or the gallery of `of` where it meets `other`."""
@@ -286,9 +298,13 @@ class Family:
         seen = data or trained[-1]
         known, rows = self.classes(seen), self.rows(seen)
         order = Order(
-            rows, np.searchsorted(known, self.labels[rows]), chosen.batch_size, task.seed,
-            task.train_set.together, images_per_class,
-        )  # fmt: skip
+            rows,
+            np.searchsorted(known, self.labels[rows]),
+            chosen.batch_size,
+            task.seed,
+            task.train_set.together,
+            images_per_class,
+        )
         if order.batch_size % self.processes.count:
             raise InputError(
                 f"training.batch_size: {order.batch_size} images cannot be shared equally"

@@ -101,9 +101,14 @@ def train(
 
 
 def _check_losses(
-    names: Sequence[str], row: Sequence[float], turn: Sequence[int], step: int, rate: float,
-    steps: int, state: State,
-) -> None:  # fmt: skip
+    names: Sequence[str],
+    row: Sequence[float],
+    turn: Sequence[int],
+    step: int,
+    rate: float,
+    steps: int,
+    state: State,
+) -> None:
     for index in turn:
         if not math.isfinite(row[index]):
             saved = f" (the last saved state is kept in {state.path})"

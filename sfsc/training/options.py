@@ -40,7 +40,7 @@ class TrainingOptions:
     """Compile the network's passes, each width by itself, with torch.compile."""
     batch_norm: Literal["local", "synchronised"] = "local"
     """Statistics of each process's part of a batch, or of the whole batch."""
-    workers: int = 0
+    decoding_threads: int = 0
     """Threads that decode images ahead of the training; 0: all images are held in memory."""
     on_bad_image: Literal["stop", "skip"] = "stop"
     checkpoint_seconds: float = 60.0

@@ -83,8 +83,10 @@ class _Profiled(Family):
                     *self.batches.batch(
                         order, seed, number, self.processes.rank, self.processes.count
                     ),
-                    number, _WARM_UP + _STEPS, random,
-                )  # fmt: skip
+                    number,
+                    _WARM_UP + _STEPS,
+                    random,
+                )
             step(batch, chosen.learning_rate, random, everybody)
         parts = pd.DataFrame({"part": list(seconds), "ms": list(seconds.values())})
         parts["ms"] *= 1e3 / _STEPS

@@ -46,8 +46,10 @@ class Step:
         self._objective, self._aggregation, self._options = objective, aggregation, options
         self.conflicts = LayerConflicts(network, objective)
         modules: dict[str, Any] = {
-            "network": network, "objective": objective, "conflicts": self.conflicts,
-        }  # fmt: skip
+            "network": network,
+            "objective": objective,
+            "conflicts": self.conflicts,
+        }
         if isinstance(aggregation, nn.Module):  # one with a memory
             modules["aggregation"] = aggregation
         self.modules = nn.ModuleDict(modules)
@@ -90,9 +92,10 @@ class Step:
             self._gradients.select(index)
             with self._part(f"forward {name}"):
                 with torch.autocast(
-                    batch.images.device.type, torch.bfloat16,
+                    batch.images.device.type,
+                    torch.bfloat16,
                     enabled=options.precision == "bfloat16",
-                ):  # fmt: skip
+                ):
                     self._network.select(index)
                     embeddings = self._passes[index](batch.images)
                 # What search compares: the direction alone, so that is what objectives see.
@@ -165,8 +168,10 @@ def _optimiser(
         {"params": [p for p in parameters if id(p) in undecayed], "weight_decay": 0.0},
     ]
     common: dict[str, Any] = {
-        "lr": options.learning_rate, "weight_decay": options.weight_decay, "fused": True,
-    }  # fmt: skip
+        "lr": options.learning_rate,
+        "weight_decay": options.weight_decay,
+        "fused": True,
+    }
     if options.optimiser == "sgd":
         return torch.optim.SGD(
             groups, momentum=options.momentum, nesterov=options.nesterov, **common

@@ -13,7 +13,7 @@ from sfsc.config import (
     results,
     scenario,
     settings,
-)  # fmt: skip
+)
 from sfsc.data import kinds
 from sfsc.data.augment import Augment
 from sfsc.data.sets import TrainSet

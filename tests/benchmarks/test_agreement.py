@@ -38,8 +38,10 @@ def test_lists_may_differ_only_where_scores_are_near():
     wrong = Lists(np.array([[4, 2, 7, 1]]), np.array([[0.9, 0.8, 0.7, 0.6]], np.float32))
     mixed = Lists(np.array([[4, 7, 2, 1]]), wrong.scores)
     found(lambda: hold_lists("a and b", mixed, wrong, 1e-6), "lists of a and b")
-    found(lambda: hold_lists("a and b", wrong._replace(scores=wrong.scores + 1), wrong, 1e-6),
-          "scores of a and b")  # fmt: skip
+    found(
+        lambda: hold_lists("a and b", wrong._replace(scores=wrong.scores + 1), wrong, 1e-6),
+        "scores of a and b",
+    )
 
 
 def test_every_way_makes_our_step():

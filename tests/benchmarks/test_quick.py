@@ -17,9 +17,11 @@ ROOT = Path(__file__).parents[2]
 def test_the_quick_form_runs_and_leaves_nothing(name, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--quick"],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert "no measurement" in done.stdout.splitlines()[0]
     assert "no measurement" in done.stdout.splitlines()[-1]

@@ -45,7 +45,7 @@ def small_shards(monkeypatch):
 
 def test_every_image_is_there_once_resized_and_with_its_label(tmp_path):
     source = make_source()
-    packing.pack(source, tmp_path, 24, HOW, workers=2)
+    packing.pack(source, tmp_path, 24, HOW, processes=2)
     found = packed.train_set(tmp_path, HOW)
     assert sorted(found.images.ids) == sorted(source.images.ids)
     assert found.images.ids != source.images.ids  # neighbours are mixed
@@ -73,7 +73,7 @@ def test_any_arrow_library_reads_a_shard(tmp_path):
 
 
 def test_the_number_of_processes_and_interruptions_change_nothing(tmp_path, monkeypatch):
-    packing.pack(make_source(), tmp_path / "a", 24, HOW, workers=1)
+    packing.pack(make_source(), tmp_path / "a", 24, HOW, processes=1)
     expected = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
 
     # Killed after two shards, while the third was written.
@@ -83,12 +83,12 @@ def test_the_number_of_processes_and_interruptions_change_nothing(tmp_path, monk
     with monkeypatch.context() as patch:
         patch.setattr(packing, "_finish", killed)
         with pytest.raises(KeyboardInterrupt):
-            packing.pack(make_source(), tmp_path / "b", 24, HOW, workers=2)
+            packing.pack(make_source(), tmp_path / "b", 24, HOW, processes=2)
     for name in ("shard-00002.arrow", "shard-00003.arrow"):
         (tmp_path / "b" / name).unlink()
     (tmp_path / "b" / ".77.shard-00002.arrow").write_bytes(b"half")
     kept = (tmp_path / "b" / "shard-00000.arrow").stat().st_mtime_ns
-    packing.pack(make_source(), tmp_path / "b", 24, HOW, workers=2)
+    packing.pack(make_source(), tmp_path / "b", 24, HOW, processes=2)
     assert {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()} == expected
     assert (tmp_path / "b" / "shard-00000.arrow").stat().st_mtime_ns == kept
 

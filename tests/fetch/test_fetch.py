@@ -201,15 +201,19 @@ def test_a_checksum_file_that_is_none(site, archive, tmp_path):
 def profile(tmp_path, **sets):
     training = {"kind": "gldv2", "path": str(tmp_path / "real/gldv2"), "image_size": 32}
     return {
-        "profile": "p", "seeds": [0], "methods": ["sfsc"], "widths": [1.0],
+        "profile": "p",
+        "seeds": [0],
+        "methods": ["sfsc"],
+        "widths": [1.0],
         "model": {"backbone": "resnet18", "embedding_dim": 8},
         "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1},
         "fetch": {"path": str(tmp_path / "real"), "archives": {"train": 3}},
         "train_sets": {"landmarks": training},
         "eval_sets": {
-            "digits": {"kind": "digits", "train_set": "landmarks"}, **sets,
+            "digits": {"kind": "digits", "train_set": "landmarks"},
+            **sets,
         },
-    }  # fmt: skip
+    }
 
 
 def test_only_what_the_profile_names_is_fetched(tmp_path, monkeypatch):

@@ -147,8 +147,11 @@ def authority(tmp_path_factory):
     )
     name = subprocess.run(
         [openssl, "x509", "-noout", "-hash", "-in", "c.pem"],
-        cwd=folder, check=True, text=True, capture_output=True,
-    ).stdout.strip()  # fmt: skip
+        cwd=folder,
+        check=True,
+        text=True,
+        capture_output=True,
+    ).stdout.strip()
     (folder / "trusted").mkdir()
     shutil.copy(folder / "c.pem", folder / "trusted" / f"{name}.0")
     return folder

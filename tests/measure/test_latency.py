@@ -22,7 +22,7 @@ def test_each_architecture_is_measured_once_and_counts_for_all_that_share_it(tmp
             network = build(spec, [width], 0).extract(0)
             submodel.save(path, SubModel(network, spec, width, colours, classes=3))
     write_cost(tmp_path, ["set"], ["sfsc", "joint"], [0])
-    write_latency(tmp_path, threads=1, workers=2)
+    write_latency(tmp_path, threads=1, processes=2)
 
     measured = pd.read_csv(tmp_path / "latency.csv")
     assert measured["model"].tolist() == ["w025", "w100"]
@@ -37,5 +37,5 @@ def test_each_architecture_is_measured_once_and_counts_for_all_that_share_it(tmp
 
 def test_without_sub_models_there_is_nothing_to_measure(tmp_path):
     write_cost(tmp_path, ["set"], ["chance"], [0])
-    write_latency(tmp_path, threads=1, workers=2)
+    write_latency(tmp_path, threads=1, processes=2)
     assert pd.read_csv(tmp_path / "latency.csv").empty

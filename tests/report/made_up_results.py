@@ -24,11 +24,13 @@ METHODS = [
 CONTRASTS = [
     {"claim": "Does SFSC beat BCT?", "method": "sfsc", "against": "bct", "measure": "cross_mean"},
     {
-        "claim": "Does SFSC beat BCT?", "method": "sfsc", "against": "bct",
+        "claim": "Does SFSC beat BCT?",
+        "method": "sfsc",
+        "against": "bct",
         "measure": "self-test w100",
     },
     {"claim": "What is the loss?", "method": "sfsc", "against": "sfsc-plain", "measure": "C"},
-]  # fmt: skip
+]
 ABLATIONS = {
     "sfsc": {
         "sfsc-no-projection": "gradients summed",

@@ -36,8 +36,16 @@ def test_by_hand():
     pairs = [("worse", "best"), ("tied", "best"), ("absent", "best")]
     found = differences(rows, pairs, ["dataset", "measure"])
     assert list(found.columns) == [
-        "dataset", "measure", "method", "against", "mean", "half", "seeds", "p", "p_holm",
-    ]  # fmt: skip
+        "dataset",
+        "measure",
+        "method",
+        "against",
+        "mean",
+        "half",
+        "seeds",
+        "p",
+        "p_holm",
+    ]
     assert found[["method", "against"]].to_numpy().tolist() == [list(pair) for pair in pairs[:2]]
     assert (found["seeds"] == 6).all()
     for row in found.itertuples():

@@ -6,10 +6,17 @@ from sfsc.files import InputError
 from sfsc.report.publish import publish
 
 FILES = [
-    "README.md", "metrics.csv", "floor.csv", "compatibility.csv", "cost.csv", "latency.csv",
+    "README.md",
+    "metrics.csv",
+    "floor.csv",
+    "compatibility.csv",
+    "cost.csv",
+    "latency.csv",
     "provenance.json",
-    "config.yaml", "tables/main.md", "figures/pairs.png",
-]  # fmt: skip
+    "config.yaml",
+    "tables/main.md",
+    "figures/pairs.png",
+]
 
 
 @pytest.fixture

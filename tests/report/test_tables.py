@@ -200,8 +200,10 @@ def test_compatibility_and_its_floors_equal_what_was_measured(make_results):
         itertools.product(["medium", "hard"], ["chance", "sfsc"])
     )
     names = {
-        "cross_mean": "mean cross-test", "cross_others": "cross-test without the widest", "C": "C",
-    }  # fmt: skip
+        "cross_mean": "mean cross-test",
+        "cross_others": "cross-test without the widest",
+        "C": "C",
+    }
     for row in rows:
         own = measured[
             (measured["protocol"] == row["protocol"]) & (measured["method"] == row["method"])
@@ -379,8 +381,14 @@ def test_latex_is_well_formed(make_results, seeds):
     write_tables(results, results / "tables", SHOWN, NAMES)
     files = sorted((results / "tables").glob("*.tex"))
     assert [path.stem for path in files] == [
-        "ablation", "compatibility", "contrasts", "cost", "main", "pairs", "training_time",
-    ]  # fmt: skip
+        "ablation",
+        "compatibility",
+        "contrasts",
+        "cost",
+        "main",
+        "pairs",
+        "training_time",
+    ]
     for path in files:
         assert "nan" not in path.read_text()
         assert "nan" not in path.with_suffix(".md").read_text()

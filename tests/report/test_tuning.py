@@ -32,9 +32,11 @@ def test_each_method_takes_its_own_best_cell(tmp_path):
     names = method_names(CONFIG)
     assert names[:2] == ["bct--0.004--4", "bct--0.004--8"]
     best = {
-        ("digits", "bct--0.008--8"), ("digits", "plain--0.004--4"),
-        ("roxford", "bct--0.004--8"), ("roxford", "plain--0.008--4"),
-    }  # fmt: skip
+        ("digits", "bct--0.008--8"),
+        ("digits", "plain--0.004--4"),
+        ("roxford", "bct--0.004--8"),
+        ("roxford", "plain--0.008--4"),
+    }
     scores = {
         (dataset, name): 0.9 if (dataset, name) in best else 0.5
         for dataset in CONFIG["eval_sets"]

@@ -107,8 +107,11 @@ def test_small_families_have_only_what_they_can_have():
         "worst_pair": 0.4,
     }
     assert set(_values(compatibility(_family(two), _alone(two)))) == {
-        "self_mean", "worst_pair", "cross_mean", "C",
-    }  # fmt: skip
+        "self_mean",
+        "worst_pair",
+        "cross_mean",
+        "C",
+    }
 
 
 def test_perfect_and_worthless_families():

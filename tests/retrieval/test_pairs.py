@@ -253,13 +253,17 @@ def test_a_translated_file_counts_for_its_pair_alone(tmp_path, side):
     truth = _revisited()
     wide = {"query": _units(2, 8, 0), "gallery": _units(5, 8, 1)}
     narrow = {"query": _units(2, 4, 2), "gallery": _units(5, 4, 3)}
-    cut = {name: each[:, :4] / np.linalg.norm(each[:, :4], axis=1, keepdims=True)
-           for name, each in wide.items()}  # fmt: skip
+    cut = {
+        name: each[:, :4] / np.linalg.norm(each[:, :4], axis=1, keepdims=True)
+        for name, each in wide.items()
+    }
     paths = {
-        name: _save(tmp_path, {f"wide-{name}": wide[name], f"narrow-{name}": narrow[name],
-                               f"cut-{name}": cut[name]})
+        name: _save(
+            tmp_path,
+            {f"wide-{name}": wide[name], f"narrow-{name}": narrow[name], f"cut-{name}": cut[name]},
+        )
         for name in ("query", "gallery")
-    }  # fmt: skip
+    }
     queries, galleries = (
         {model: paths[name][f"{model}-{name}"] for model in ("wide", "narrow")}
         for name in ("query", "gallery")

@@ -26,9 +26,12 @@ def make_task(tmp_path):
         pixels = (colours[labels][:, None, None] + noise).clip(0, 255).astype(np.uint8)
         images = ArrayImages([f"image{i}" for i in range(48)], pixels)
         options = {
-            "epochs": 2, "batch_size": 8, "learning_rate": 0.01, "warmup": 0.3,
+            "epochs": 2,
+            "batch_size": 8,
+            "learning_rate": 0.01,
+            "warmup": 0.3,
             "augment": Augment(flip=True, shift=0.1, light=0.1),
-        }  # fmt: skip
+        }
         args = {"layers": [1, 1, 1, 1], **changes.pop("args", {})}
         spec = NetworkSpec("resnet18", 8, 8, 2, args, image_size=16)
         widths = changes.pop("widths", (0.5, 1.0))

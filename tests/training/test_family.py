@@ -21,13 +21,27 @@ from sfsc.switchable import submodel
 from sfsc.training.step import Step
 
 UNCERTAIN = [
-    "sfsc", "sfsc-no-projection", "sfsc-upgrad", "sfsc-mgda", "sfsc-cagrad", "sfsc-weighted",
-    "sfsc-homoscedastic", "equal-voices", "independent-evidential", "bct-frozen-evidential",
-]  # fmt: skip
+    "sfsc",
+    "sfsc-no-projection",
+    "sfsc-upgrad",
+    "sfsc-mgda",
+    "sfsc-cagrad",
+    "sfsc-weighted",
+    "sfsc-homoscedastic",
+    "equal-voices",
+    "independent-evidential",
+    "bct-frozen-evidential",
+]
 SEPARATE = ["independent", "bct", "bct-frozen", "independent-evidential", "bct-frozen-evidential"]
 METHODS = [
-    *UNCERTAIN, "sfsc-no-uncertainty", "sfsc-plain", "independent", "bct", "bct-frozen", "joint",
-]  # fmt: skip
+    *UNCERTAIN,
+    "sfsc-no-uncertainty",
+    "sfsc-plain",
+    "independent",
+    "bct",
+    "bct-frozen",
+    "joint",
+]
 
 
 def model_bytes(task):

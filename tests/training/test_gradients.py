@@ -36,8 +36,10 @@ def parts_of(shared, leaves, scope):
     if scope == "network":
         return [[torch.ones_like(p, dtype=torch.bool) for p in shared]]
     if scope == "layer":
-        return [[torch.full_like(p, k == n, dtype=torch.bool) for n, p in enumerate(shared)]
-                for k in range(len(shared))]  # fmt: skip
+        return [
+            [torch.full_like(p, k == n, dtype=torch.bool) for n, p in enumerate(shared)]
+            for k in range(len(shared))
+        ]
     if scope == "kernel":
         parts = []
         for n, parameter in enumerate(shared):

@@ -39,9 +39,11 @@ def imitation(method, name, drawn, **options):
     """An objective whose teacher says g for every batch, and the term that it adds."""
     f, g, batch = drawn
     tie = SimpleNamespace(
-        network=lambda images: g, embeddings=g, labels=batch.labels,
+        network=lambda images: g,
+        embeddings=g,
+        labels=batch.labels,
         means=F.normalize(torch.stack([g[batch.labels == k].mean(0) for k in range(K)]), dim=1),
-    )  # fmt: skip
+    )
     chosen = find(method).options(**options)
     objective = of_file(method, name)(Problem(1, D, K, SCALE), tie, chosen)
     objective.begin(batch)
@@ -90,8 +92,10 @@ def test_advbct_is_the_distance_beyond_the_elastic_radius_and_a_misled_discrimin
     f, g, batch = drawn
     objective, term = imitation("advbct", "Adversarial", drawn, threshold=0.1, adversarial=0.5)
     means = objective.tie.means
-    radii = [max(float((g[i] - means[k]).norm()) for i in range(B) if batch.labels[i] == k)
-             for k in range(K)]  # fmt: skip
+    radii = [
+        max(float((g[i] - means[k]).norm()) for i in range(B) if batch.labels[i] == k)
+        for k in range(K)
+    ]
     beyond = []
     for i in range(B):
         k = int(batch.labels[i])
@@ -199,12 +203,17 @@ def of_dims(make_task, *dims, **more):
 def test_matryoshka_saves_leading_dimensions_and_how_pairs_meet(make_task):
     task = of_dims(make_task, 2, 5, 8, epochs=1)
     train(task, "matryoshka")
-    cuts = {f"{a}.{side}-for-{b}.safetensors" for a, b in (("d5", "d2"), ("d8", "d2"), ("d8", "d5"))
-            for side in ("query", "gallery")}  # fmt: skip
+    cuts = {
+        f"{a}.{side}-for-{b}.safetensors"
+        for a, b in (("d5", "d2"), ("d8", "d2"), ("d8", "d5"))
+        for side in ("query", "gallery")
+    }
     assert models_of(task) == {"d2.safetensors", "d5.safetensors", "d8.safetensors"} | cuts
     images, device = task.train_set.images, torch.device("cpu")
-    found = {dim: embed_images(images, submodel.load(task.models / f"d{dim}.safetensors"), device)
-             for dim in (2, 5, 8)}  # fmt: skip
+    found = {
+        dim: embed_images(images, submodel.load(task.models / f"d{dim}.safetensors"), device)
+        for dim in (2, 5, 8)
+    }
     for dim in (2, 5):
         expected = found[8][:, :dim] / np.linalg.norm(found[8][:, :dim], axis=1, keepdims=True)
         np.testing.assert_allclose(found[dim], expected, atol=1e-5)
@@ -220,9 +229,12 @@ def test_adapters_bring_every_pair_to_the_last_ones_space(make_task, method):
     train(task, method)
     device, images = torch.device("cpu"), task.train_set.images
     names = ("w025", "w050", "w100")
-    found = {name: torch.from_numpy(embed_images(
-        images, submodel.load(task.models / f"{name}.safetensors"), device)) for name in names
-    }  # fmt: skip
+    found = {
+        name: torch.from_numpy(
+            embed_images(images, submodel.load(task.models / f"{name}.safetensors"), device)
+        )
+        for name in names
+    }
     target = found["w100"]
     for name in ("w025", "w050"):
         adapted = translation.load(task.models / f"{name}.gallery-for-w100.safetensors")
@@ -457,12 +469,15 @@ def test_lce_aligns_prototypes_and_keeps_boundaries(drawn):
     options = find("lce").options(margin=0.0, alignment=10.0, boundary=3.0)
     objective = of_file("lce", "Aligned")(Problem(1, D, K, SCALE), tie, options)
     W = F.normalize(objective.classifiers[0].weight, dim=1)
-    least = [min(float(g[i] @ means[k]) for i in range(B) if batch.labels[i] == k)
-             for k in range(K)]  # fmt: skip
-    outside = np.mean([
-        max(least[k] - float(f[i].detach() @ means[k]), 0)
-        for i, k in enumerate(batch.labels.tolist())
-    ])  # fmt: skip
+    least = [
+        min(float(g[i] @ means[k]) for i in range(B) if batch.labels[i] == k) for k in range(K)
+    ]
+    outside = np.mean(
+        [
+            max(least[k] - float(f[i].detach() @ means[k]), 0)
+            for i, k in enumerate(batch.labels.tolist())
+        ]
+    )
     expected = F.cross_entropy(16 * f @ W.T, batch.labels)
     expected = expected + 10 * (W - means).square().mean() + 3 * outside
     torch.testing.assert_close(objective(0, f, batch, {}).loss, expected.float())

@@ -58,7 +58,7 @@ def profile(path: Path, root: str, **fetch) -> Path:
     oxford = {"kind": "revisited", "path": f"{root}/{OXFORD}", "name": OXFORD}
     packed = {"image_size": 32, "packed": "data/packed", "class_fraction": 0.8}
     config["train_sets"] = {"landmarks": landmarks | packed}
-    config["training"] |= {"workers": 1}
+    config["training"] |= {"decoding_threads": 1}
     config["eval_sets"] = {
         "gldv2": landmarks | {"train_set": "landmarks"},
         OXFORD: oxford | {"train_set": "landmarks"},

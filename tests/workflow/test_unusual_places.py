@@ -39,9 +39,13 @@ def test_a_read_only_checkout_and_a_user_without_home(tmp_path):
         entry["path"] = entry["path"].replace("data/synthetic", "${DRAWN}")
     (elsewhere / "tiny.yaml").write_text(yaml.safe_dump(profile))
     environment = {
-        "PATH": os.environ["PATH"], "PYTHONPATH": str(suite), "LOGNAME": "somebody",
-        "HOME": "/nonexistent", "OMP_NUM_THREADS": "1", "DRAWN": str(tmp_path / "data $HOME"),
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(suite),
+        "LOGNAME": "somebody",
+        "HOME": "/nonexistent",
+        "OMP_NUM_THREADS": "1",
+        "DRAWN": str(tmp_path / "data $HOME"),
+    }
     command = [*SOMEBODY, sys.executable, "-m", "snakemake", "--snakefile", suite / "Snakefile"]
     command += ["--cores", "2", "all", "--configfile", "tiny.yaml"]
     subprocess.run(["chmod", "-R", "a-w", suite], check=True)

@@ -60,9 +60,17 @@ def test_every_pair_of_every_method_is_scored(results):
     config = yaml.safe_load(TINY.read_text())
     metrics = pd.read_csv(results / "metrics.csv")
     assert list(metrics) == [
-        "dataset", "protocol", "metric", "method", "seed", "query_model", "gallery_model", "value",
-        "low", "high",
-    ]  # fmt: skip
+        "dataset",
+        "protocol",
+        "metric",
+        "method",
+        "seed",
+        "query_model",
+        "gallery_model",
+        "value",
+        "low",
+        "high",
+    ]
     assert metrics["value"].between(0, 1).all()
     pairs = metrics.groupby(["method", "dataset", "protocol", "metric"]).size()
     assert (pairs == 4).all()
@@ -182,9 +190,15 @@ def test_jobs_keep_the_configuration_of_the_run_that_started_them(tmp_path):
     (started_with,) = (tmp_path / "results/tiny/configurations").iterdir()
     profile.write_text(TINY.read_text().replace("seeds: [0]", "seeds: [5]"))
     job = call(
-        tmp_path, "--mode", "remote", "--no-hooks", "--nolock", "--force", CHANCE.format(0),
+        tmp_path,
+        "--mode",
+        "remote",
+        "--no-hooks",
+        "--nolock",
+        "--force",
+        CHANCE.format(0),
         config=profile,
-    )  # fmt: skip
+    )
     job["env"]["SFSC_CONFIG"] = str(started_with.relative_to(tmp_path))
     run = subprocess.run(**job, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-5000:]

@@ -66,4 +66,4 @@ if PACKED:
         benchmark:
             f"{RESULTS}/benchmarks/pack/{{folder}}.tsv"
         shell:
-            "{SFSC} pack --config {CONFIG:q} --train-set {params.name:q} --workers {threads} 2> {log:q}"
+            "{SFSC} pack --config {CONFIG:q} --train-set {params.name:q} --processes {threads} 2> {log:q}"

@@ -53,7 +53,7 @@ rule latency:
     benchmark:
         f"{RESULTS}/benchmarks/report/latency.tsv"
     shell:
-        "{SFSC} latency --config {CONFIG:q} --workers {threads} 2> {log:q}"
+        "{SFSC} latency --config {CONFIG:q} --processes {threads} 2> {log:q}"
 
 
 # Apart from `collect`, so that the ablation alone trains none of the baselines.

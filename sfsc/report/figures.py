@@ -17,6 +17,7 @@ from PIL import Image
 from sfsc.files import InputError, replacing
 from sfsc.report.inputs import (
     REFERENCE,
+    matrix,
     over_seeds,
     primary,
     read_cost_and_latency,
@@ -84,8 +85,7 @@ def _pairs(dataset: str, metrics: pd.DataFrame) -> Figure:
         part = data[data["method"] == method].assign(
             mean=100 * data["mean"], half=100 * data["half"]
         )
-        means = part.pivot(index="query_model", columns="gallery_model", values="mean")
-        intervals = part.pivot(index="query_model", columns="gallery_model", values="half")
+        means, intervals = matrix(part, "mean"), matrix(part, "half")
         axes.imshow(means, cmap=colours.cmap, norm=colours.norm)
         axes.set(title=method, xticks=range(means.shape[1]), yticks=range(means.shape[0]))
         axes.set_xticklabels(means.columns)

@@ -119,6 +119,13 @@ def over_seeds(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     return table.reset_index()
 
 
+def matrix(pairs: pd.DataFrame, values: str) -> pd.DataFrame:
+    """The column `values` of pairs of models: query models down, galleries across, in order."""
+    wide = pairs.pivot(index="query_model", columns="gallery_model", values=values)
+    names = [str(name) for name in pairs["query_model"].unique()]
+    return wide.reindex(index=names, columns=names)
+
+
 def shown_protocol(protocols: Sequence[str]) -> str:
     """Choose the protocol of a figure with room for one: private, medium or all, else the first."""
     return next((name for name in _SHOWN_FIRST if name in protocols), protocols[0])

@@ -28,6 +28,11 @@ def write_page(
         f"# {title}",
         "Every number, table and figure here was generated from the files in this folder.",
         _setting(metrics, methods, train_set_of),
+        _section(
+            "In short",
+            "How well each method searches, with one model and across models.",
+            _table(results, "summary"),
+        ),
         _reading(metrics),
         _section(
             "Accuracy and compatibility",

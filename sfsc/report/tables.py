@@ -14,12 +14,14 @@ from sfsc.report.inputs import (
     ARCHITECTURE,
     BATCH,
     REFERENCE,
+    matrix,
     over_seeds,
     primary,
     read_compatibility,
     read_cost_and_latency,
     read_metrics,
     read_per_query,
+    shown_protocol,
     spread,
 )
 from sfsc.report.queries import GROUP, intervals
@@ -76,8 +78,8 @@ class Shown:
 
 
 def write_tables(results: Path, tables: Path, shown: Shown, names: Sequence[str]) -> None:
-    """Write <name>.{csv,md,tex} in the folder `tables` for `names` (main, pairs, compatibility,
-    ablation, contrasts, cost).
+    """Write <name>.{csv,md,tex} in the folder `tables` for `names` (summary, main, pairs,
+    compatibility, ablation, contrasts, cost).
 
     `results` holds metrics.csv, per_query.parquet, compatibility.csv and, for `cost`, which also
     writes `training_time`, cost.csv. The CSV is long: means, halves of the 95 % intervals over the
@@ -132,6 +134,35 @@ def main(results: Path, shown: Shown) -> list[Table]:
     return [Table("main", caption, data, [Block("", _blank_repeats(wide, GROUP), 4)])]
 
 
+def summary(results: Path, shown: Shown) -> list[Table]:
+    """Tabulate each method's mean self-test and mean cross-test, a line each, a column per set."""
+    rows = _of_methods(read_compatibility(results), shown.methods, results)
+    rows = rows[rows["measure"].isin(("self_mean", "cross_mean"))]
+    protocols = rows.groupby("dataset", observed=True)["protocol"].unique()
+    first = {dataset: shown_protocol(list(found)) for dataset, found in protocols.items()}
+    rows = rows[rows["protocol"].astype(str) == rows["dataset"].astype(str).map(first)]
+    data = over_seeds(rows, ["dataset", "protocol", "method", "measure"])
+    texts = _percentages(data)
+    wide = data.assign(cell=texts).pivot_table(
+        index="method",
+        columns=["dataset", "measure"],
+        values="cell",
+        aggfunc="first",
+        observed=True,
+    )
+    cells = pd.DataFrame({"method": wide.index.astype(str)})
+    for dataset, protocol in first.items():
+        for measure in ("self_mean", "cross_mean"):
+            if (dataset, measure) in wide:
+                name = f"{dataset}, {protocol}: {_MEASURES[measure].removeprefix('mean ')}"
+                cells[name] = wide[dataset, measure].fillna(_ABSENT).to_numpy()
+    caption = (
+        f"mAP in %: {spread(data['seeds'])}. Self-test: query and gallery by the same model, the "
+        "mean over models. Cross-test: by different models, the mean over ordered pairs."
+    )
+    return [Table("summary", caption, data, [Block("", cells.astype(object), 1)])]
+
+
 def _columns(results: Path, methods: Sequence[str]) -> pd.DataFrame:
     """Values by dataset, protocol, metric, method, seed and `column`: self-tests and measures."""
     metrics, measures = read_metrics(results), read_compatibility(results)
@@ -167,7 +198,8 @@ def pairs(results: Path, shown: Shown) -> list[Table]:
     blocks = []
     for quantity, frame in both.items():
         for (dataset, protocol, metric), part in frame.groupby(GROUP, observed=True):
-            galleries = list(dict.fromkeys(part["gallery_model"]))
+            in_order = dict.fromkeys(data["query_model"])
+            galleries = [model for model in in_order if model in set(part["gallery_model"])]
             change = quantity == "change"
             cells = _percentages(part, signed=change)
             cells = cells if change else cells + _brackets(part)
@@ -234,7 +266,7 @@ def _update_gains(metrics: pd.DataFrame) -> pd.DataFrame:
     found = []
     for group, part in metrics.groupby(GROUP, observed=True):
         seeds = {
-            key: family.pivot(index="query_model", columns="gallery_model", values="value")
+            key: matrix(family, "value")
             for key, family in part.groupby(["method", "seed"], observed=True)
         }
         for method in part["method"].unique():
@@ -361,6 +393,7 @@ def cost(results: Path, shown: Shown) -> list[Table]:
 
 
 _TABLES: dict[str, Callable[[Path, Shown], list[Table]]] = {
+    "summary": summary,
     "main": main,
     "pairs": pairs,
     "compatibility": compatibility,

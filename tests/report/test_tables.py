@@ -436,7 +436,7 @@ def test_names_are_no_markup_in_markdown(make_results):
 
 def test_refusals(make_results):
     results = make_results(["sfsc"], [0])
-    with pytest.raises(InputError, match="no table is called 'mian'; choose from main"):
+    with pytest.raises(InputError, match="no table is called 'mian'; choose from summary, main"):
         write_tables(results, results / "tables", SHOWN, ["mian"])
     with pytest.raises(InputError, match="no result of bct"):
         write_tables(results, results / "tables", Shown(["bct"]), ["main"])

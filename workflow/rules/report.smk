@@ -15,6 +15,7 @@ rule tables_of_all_methods:
             "metrics.csv", "per_query.parquet", "compatibility.csv", "cost.csv", "latency.csv",
         ),
     output:
+        rendered("summary"),
         rendered("main"),
         rendered("pairs"),
         rendered("compatibility"),
@@ -24,7 +25,7 @@ rule tables_of_all_methods:
     params:
         methods=METHODS,
         contrasts=canonical(CONTRASTS),
-        names=" ".join(["main pairs compatibility cost", *(["contrasts"] if CONTRASTS else [])]),
+        names=" ".join(["summary main pairs compatibility cost", *(["contrasts"] if CONTRASTS else [])]),
     log:
         f"{RESULTS}/logs/tables.log",
     benchmark:

@@ -450,7 +450,10 @@ def cost(file: Path) -> None:
 @click.argument("names", nargs=-1, required=True)
 @click.option("--scores", type=_PATH, help="Folder that `sfsc collect` wrote to.")
 def tables(file: Path, names: tuple[str, ...], scores: Path | None) -> None:
-    """Render tables by name: summary, main, pairs, compatibility, ablation, contrasts, cost."""
+    """Render tables by name.
+
+    summary, main, pairs, compatibility, upgrade, ablation, contrasts, cost.
+    """
     from sfsc.report.tables import Shown, write_tables
 
     profile = config.read(file)

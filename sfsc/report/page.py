@@ -41,6 +41,7 @@ def write_page(
             "the same loss.",
             _table(results, "main"),
             _table(results, "compatibility"),
+            _table(results, "upgrade"),
         ),
         _section(
             "Questions",

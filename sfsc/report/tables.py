@@ -79,7 +79,7 @@ class Shown:
 
 def write_tables(results: Path, tables: Path, shown: Shown, names: Sequence[str]) -> None:
     """Write <name>.{csv,md,tex} in the folder `tables` for `names` (summary, main, pairs,
-    compatibility, ablation, contrasts, cost).
+    compatibility, upgrade, ablation, contrasts, cost).
 
     `results` holds metrics.csv, per_query.parquet, compatibility.csv and, for `cost`, which also
     writes `training_time`, cost.csv. The CSV is long: means, halves of the 95 % intervals over the
@@ -256,6 +256,32 @@ def compatibility(results: Path, shown: Shown) -> list[Table]:
     return [Table("compatibility", caption, data, [Block("", _blank_repeats(wide, GROUP), 4)])]
 
 
+def upgrade(results: Path, shown: Shown) -> list[Table]:
+    """Tabulate what the literature on upgrades measures, of models from old to new."""
+    names = {
+        "AC": "compatible pairs (AC)",
+        "AM": "mean of newer on older (AM)",
+        "BC": "last on older, less their self-tests (BC)",
+        "FC": "each on the one before, less its self-test (FC)",
+    }
+    rows = _of_methods(read_compatibility(results), shown.methods, results)
+    rows = rows[(rows["protocol"] != _LEFT_OUT) & rows["measure"].isin(names)]
+    if rows.empty:
+        return [Table("upgrade", "No family has several models.", _NOTHING, [])]
+    rows = rows.assign(column=rows["measure"].map(names))
+    data = over_seeds(rows, [*GROUP, "method", "column"])
+    signed = data["column"].isin([names["BC"], names["FC"]])
+    cells = _percentages(data).mask(signed, _percentages(data, signed=True))
+    wide = _pivot(data.assign(cell=cells), [*GROUP, "method"], "column", list(names.values()))
+    caption = (
+        f"Upgrades from old to new models, in %: {spread(data['seeds'])}. AC: the share of pairs "
+        "whose newer model searches the older one's gallery better than the older one does. AM: "
+        "the mean over galleries of older models, and one's own. BC and FC: points that are won or "
+        "lost by searching older galleries (Biondi et al., 2023)."
+    )
+    return [Table("upgrade", caption, data, [Block("", _blank_repeats(wide, GROUP), 4)])]
+
+
 def _update_gains(metrics: pd.DataFrame) -> pd.DataFrame:
     """The update gain of Shen et al. 2020 (BCT), a ratio of sums over pairs and seeds.
 
@@ -397,6 +423,7 @@ _TABLES: dict[str, Callable[[Path, Shown], list[Table]]] = {
     "main": main,
     "pairs": pairs,
     "compatibility": compatibility,
+    "upgrade": upgrade,
     "ablation": ablation,
     "contrasts": contrasts,
     "cost": cost,

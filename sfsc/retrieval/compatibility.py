@@ -29,11 +29,16 @@ def compatibility(metrics: pd.DataFrame, floors: pd.DataFrame) -> pd.DataFrame:
       rankings: 1 where cross-tests lose nothing, 0 where models share no space. A pair whose
       self-tests are hardly above r counts 0: random vectors would otherwise be compatible
 
+    - AC (average compatibility): the share of pairs i > j with M(i, j) > M(j, j)
+    - AM (average multi-model accuracy): mean of M(i, j), i >= j (Biondi et al., CoReS, 2023)
+    - BC (backward): mean of M(last, j) - M(j, j) over all but the last; FC (forward): mean of
+      M(i, i - 1) - M(i, i) (Biondi et al., CL2R, 2023)
+
     Returns the columns dataset, protocol, metric, method, seed, measure, value, floor. `floor` is
     the same measure where the gallery models are those of the method's next seed: what models
-    score that nothing ties together. It is empty for self_mean, and where there is one seed. A
-    family of one model has self_mean and worst_pair alone, one of two no cross_others. Raises
-    InputError for a family with a missing or repeated pair.
+    score that nothing ties together. It is empty for self_mean and the last four, and where there
+    is one seed. A family of one model has self_mean and worst_pair alone, one of two no
+    cross_others. Raises InputError for a family with a missing or repeated pair.
     """
     families = {key: _matrix(key, part) for key, part in _by_family(metrics)}
     rows: list[tuple[Any, ...]] = []
@@ -59,7 +64,20 @@ def measures(M: NDArray[np.float64], random: float = 0.0) -> dict[str, float]:
     They are those of `compatibility`; `random` is what random rankings score.
     """
     own = np.sqrt(np.outer(np.diag(M), np.diag(M)))
-    return {"self_mean": float(np.diag(M).mean()), **_measures(M, own, random)}
+    found = {"self_mean": float(np.diag(M).mean()), **_measures(M, own, random)}
+    return found | (_upgrades(M) if len(M) > 1 else {})
+
+
+def _upgrades(M: NDArray[np.float64]) -> dict[str, float]:
+    """What the literature on upgrades measures, with models from old to new."""
+    newer, older = np.tril_indices(len(M), -1)
+    selves = np.diag(M)
+    return {
+        "AC": float((M[newer, older] > selves[older]).mean()),
+        "AM": float(M[np.tril_indices(len(M))].mean()),
+        "BC": float((M[-1, :-1] - selves[:-1]).mean()),
+        "FC": float((np.diag(M, -1) - selves[1:]).mean()),
+    }
 
 
 def _by_family(frame: pd.DataFrame) -> Any:

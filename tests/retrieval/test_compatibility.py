@@ -74,13 +74,18 @@ def test_by_hand():
             "cross_others": 0.82 / 2,
             "worst_pair": 0.30,
             "C": sum(C) / 6,
+            "AC": 3 / 3,  # 0.42 and 0.40 against 0.36, 0.56 against 0.49
+            "AM": (0.36 + 0.42 + 0.49 + 0.40 + 0.56 + 0.64) / 6,
+            "BC": (0.04 + 0.07) / 2,
+            "FC": (-0.07 - 0.08) / 2,
         }
     )
     # The floor: queries of seed 0, roots 0.6, 0.7, 0.8; galleries of seed 3, roots 0.5, 0.6, 0.7.
     roots = (0.6, 0.7, 0.8), (0.5, 0.6, 0.7)
     C = [(_APART[i][j] - 0.05) / (roots[0][i] * roots[1][j] - 0.05) for i, j in _PAIRS]
     floor = _values(result, "floor")
-    assert np.isnan(floor.pop("self_mean"))
+    for name in ("self_mean", "AC", "AM", "BC", "FC"):
+        assert np.isnan(floor.pop(name))
     assert floor == pytest.approx(
         {
             "cross_mean": 0.47 / 6,
@@ -111,6 +116,7 @@ def test_small_families_have_only_what_they_can_have():
         "worst_pair",
         "cross_mean",
         "C",
+        *("AC", "AM", "BC", "FC"),
     }
 
 
@@ -155,6 +161,11 @@ def test_measures_agree_with_naive_loops(size, seed, random):
             known = (M[i, i] * M[j, j]) ** 0.5 - random
             kept.append((M[i, j] - random) / known if known >= 0.02 else 0)
         expected["C"] = sum(kept) / len(cross)
+        upgrades = [(i, j) for i, j in pairs if i > j]
+        expected["AC"] = sum(M[i, j] > M[j, j] for i, j in upgrades) / len(upgrades)
+        expected["AM"] = sum(M[i, j] for i, j in pairs if i >= j) / (len(upgrades) + size)
+        expected["BC"] = sum(M[-1, j] - M[j, j] for j in range(size - 1)) / (size - 1)
+        expected["FC"] = sum(M[i, i - 1] - M[i, i] for i in range(1, size)) / (size - 1)
     if others:
         expected["cross_others"] = sum(M[pair] for pair in others) / len(others)
     found = compatibility(_family(M), _alone(M, random))

@@ -2,6 +2,7 @@
 
 
 CONTRASTS = config.get("contrasts", [])
+UPGRADES = profiles.scenario(config) == "generations"
 
 
 def rendered(name):
@@ -19,13 +20,16 @@ rule tables_of_all_methods:
         rendered("main"),
         rendered("pairs"),
         rendered("compatibility"),
+        rendered("upgrade") if UPGRADES else [],
         rendered("cost"),
         rendered("training_time"),
         rendered("contrasts") if CONTRASTS else [],
     params:
         methods=METHODS,
         contrasts=canonical(CONTRASTS),
-        names=" ".join(["summary main pairs compatibility cost", *(["contrasts"] if CONTRASTS else [])]),
+        names="summary main pairs compatibility cost"
+        + (" upgrade" if UPGRADES else "")
+        + (" contrasts" if CONTRASTS else ""),
     log:
         f"{RESULTS}/logs/tables.log",
     benchmark:

@@ -269,6 +269,7 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
         profile["seeds"],
         config.model_names(profile),
         index_of(entry),
+        profile.get("mixed_galleries", False),
     )
 
 
@@ -345,6 +346,73 @@ def evaluate(
 
 
 @main.command()
+@click.option("--ground-truth", type=_PATH, required=True, help="As of `evaluate`.")
+@click.option("--query", type=_PATH, required=True, help="The new model's queries, a .npy file.")
+@click.option("--old", type=_PATH, required=True, help="The gallery as it is, a .npy file.")
+@click.option("--new", type=_PATH, required=True, help="The gallery by the new model.")
+@click.option("--query-ids", type=_PATH, help="As of `evaluate`.")
+@click.option("--gallery-ids", type=_PATH, help="As of `evaluate`.")
+@click.option("--seed", type=_SEED, default=0, help="Of the random order.")
+@click.option("--out", type=_PATH, required=True, help="The CSV to write.")
+def refresh(
+    ground_truth: Path,
+    query: Path,
+    old: Path,
+    new: Path,
+    query_ids: Path | None,
+    gallery_ids: Path | None,
+    seed: int,
+    out: Path,
+) -> None:
+    """Score a gallery while a new model re-embeds it, at eleven shares from none to all."""
+    from sfsc.retrieval.collect import write_csv
+    from sfsc.retrieval.ground_truth import read
+    from sfsc.retrieval.mixed import area
+    from sfsc.retrieval.mixed import refresh as curves
+    from sfsc.retrieval.pairs import open_files
+
+    given = [file for file in (ground_truth, query_ids, gallery_ids, query, old, new) if file]
+    check_output(out, given)
+    truth = read(ground_truth, query_ids, gallery_ids)
+    files = open_files(truth, {"new": query}, {"old": old, "new": new})
+    galleries = files.galleries
+    found = curves(truth, files.queries["new"], galleries["old"], galleries["new"], seed)
+    write_csv(out, found)
+    click.echo(area(found).to_markdown(index=False, floatfmt=".4f"))
+
+
+@main.command("mixed")
+@click.option("--ground-truth", type=_PATH, required=True, help="As of `evaluate`.")
+@click.option("--query", "queries", multiple=True, required=True, metavar="NAME=FILE.npy")
+@click.option("--gallery", "galleries", multiple=True, required=True, metavar="NAME=FILE.npy")
+@click.option("--query-ids", type=_PATH, help="As of `evaluate`.")
+@click.option("--gallery-ids", type=_PATH, help="As of `evaluate`.")
+@click.option("--seed", type=_SEED, default=0, help="Of the draw.")
+@click.option("--out", type=_PATH, required=True, help="The CSV to write.")
+def mixed_gallery(
+    ground_truth: Path,
+    queries: Iterable[str],
+    galleries: Iterable[str],
+    query_ids: Path | None,
+    gallery_ids: Path | None,
+    seed: int,
+    out: Path,
+) -> None:
+    """Score queries on a gallery whose images are each embedded by one of several models."""
+    from sfsc.retrieval.collect import write_csv
+    from sfsc.retrieval.ground_truth import read
+    from sfsc.retrieval.mixed import mixed
+    from sfsc.retrieval.pairs import open_files
+
+    by_query, by_gallery = _named(queries, "--query"), _named(galleries, "--gallery")
+    lists = [file for file in (query_ids, gallery_ids) if file]
+    check_output(out, [ground_truth, *lists, *by_query.values(), *by_gallery.values()])
+    truth = read(ground_truth, query_ids, gallery_ids)
+    files = open_files(truth, by_query, by_gallery)
+    write_csv(out, mixed(truth, files.queries, files.galleries, seed))
+
+
+@main.command()
 @_config
 @click.option("--method", "methods", multiple=True, help="Default: all methods of the profile.")
 @click.option("--out", type=_PATH, help="Folder to write to; default: results/<profile>.")
@@ -355,7 +423,8 @@ def collect(file: Path, methods: tuple[str, ...], out: Path | None) -> None:
     profile = config.read(file)
     results = config.results(profile)
     chosen = methods or config.method_names(profile)
-    collect.collect(results, list(profile["eval_sets"]), chosen, out or results)
+    with_mixed = profile.get("mixed_galleries", False)
+    collect.collect(results, list(profile["eval_sets"]), chosen, out or results, with_mixed)
 
 
 @main.command()
@@ -452,7 +521,7 @@ def cost(file: Path) -> None:
 def tables(file: Path, names: tuple[str, ...], scores: Path | None) -> None:
     """Render tables by name.
 
-    summary, main, pairs, compatibility, upgrade, ablation, contrasts, cost.
+    summary, main, pairs, compatibility, upgrade, refresh, ablation, contrasts, cost.
     """
     from sfsc.report.tables import Shown, write_tables
 

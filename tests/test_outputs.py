@@ -82,6 +82,14 @@ COMMANDS = {
         "new/m.csv",
         others="new/m.per_query.parquet",
     ),
+    "refresh": Writes(
+        "refresh --ground-truth labels.csv --query q.npy --old q.npy --new q.npy --out OUT",
+        "new/refresh.csv",
+    ),
+    "mixed": Writes(
+        "mixed --ground-truth labels.csv --query m=q.npy --gallery m=q.npy --out OUT",
+        "new/mixed.csv",
+    ),
     "export": Writes(f"export {MODEL} --out OUT", "new/m.onnx", others="new/m.preprocessing.json"),
     "search": Writes(
         f"search data/test/cat/0.jpg --query-model {MODEL} --gallery data/test --gallery-model"

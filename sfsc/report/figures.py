@@ -23,6 +23,7 @@ from sfsc.report.inputs import (
     read_cost_and_latency,
     read_logs,
     read_metrics,
+    read_refresh,
     shown_protocol,
     spread,
 )
@@ -62,6 +63,10 @@ def write_figures(results: Path, methods: Sequence[str], train_set_of: Mapping[s
             if not prices.empty:
                 figure = _cost_accuracy(metrics, prices, label, methods)
                 _save(results / "figures" / name, figure)
+        if (results / "refresh.csv").exists():
+            curves = primary(read_refresh(results), methods)
+            if not curves.empty:
+                _save(results / "figures" / "refresh", _refresh(curves, methods))
         if (logs["quantity"] == "conflict_share").any():
             _save(results / "figures" / "training-conflict", _conflict(logs, methods))
         uncertain = logs[logs["quantity"] == "uncertainty"]
@@ -242,6 +247,32 @@ def _conflict(logs: pd.DataFrame, methods: Sequence[str]) -> Figure:
     grid[0][0].set_ylim(bottom=0)
     figure.legend(list(handles.values()), list(handles), loc="outside right center")
     figure.suptitle(f"Do the sub-models' gradients conflict?\n{_curve_note(values)}")
+    return figure
+
+
+def _refresh(curves: pd.DataFrame, methods: Sequence[str]) -> Figure:
+    """Each pair of models a panel: the score against the share of the gallery that is new."""
+    curves = curves[curves["order"] == "random"]
+    first = curves["dataset"].iloc[0]
+    curves = curves[curves["dataset"] == first]
+    shown = shown_protocol(list(curves["protocol"].unique()))
+    curves = curves[curves["protocol"] == shown]
+    pairs = list(curves.groupby(["old_model", "new_model"], observed=True, sort=False))
+    figure = Figure(figsize=(3.4 * len(pairs) + 1.6, 3.6), layout="constrained")
+    line = figure.subplots(1, len(pairs), squeeze=False, sharey=True)[0]
+    handles: dict[str, Line2D] = {}
+    looks = method_looks(methods)
+    for axes, ((old, new), part) in zip(line, pairs, strict=True):
+        for method, own in part.groupby("method", observed=True, sort=False):
+            means = 100 * own.groupby("share")["value"].mean()
+            look = looks[str(method)]
+            handles[str(method)] = axes.plot(
+                means.index, means, color=look.colour, marker=look.marker, markersize=3
+            )[0]
+        axes.set(title=f"{old} → {new}", xlabel="share of the gallery by the new model")
+    line[0].set_ylabel(f"{first}, {shown} (%)")
+    figure.legend(list(handles.values()), list(handles), loc="outside right center")
+    figure.suptitle("While a gallery is re-embedded, in a random order: mean over the seeds")
     return figure
 
 

@@ -22,11 +22,16 @@ BATCH = 32
 """Images of the batch whose latency is measured, beside a single image's."""
 
 _METRICS_KEY = ("dataset", "protocol", "metric", "method", "seed", "query_model", "gallery_model")
+_REFRESH_KEY = (
+    *("dataset", "protocol", "metric", "method", "seed"),
+    *("old_model", "new_model", "order", "share"),
+)
 _COMPATIBILITY_KEY = ("dataset", "protocol", "metric", "method", "seed", "measure")
 _COST_KEY = ("train_set", "method", "seed", "model")
 _COST_NUMBERS = ("parameters", "multiply_adds", "file_bytes", "train_seconds")
 _LATENCY_NUMBERS = ("single_ms", "batch_ms")
-_WHOLE_NUMBERS = ("seed", "width", "parameters", "multiply_adds")
+_NUMBERS = ("seed", "width", "parameters", "multiply_adds", "share")
+"""Columns of keys that are not names."""
 _LOG_COLUMNS = ("step", "model", "quantity", "value")
 
 
@@ -63,6 +68,11 @@ def read_cost_and_latency(results: Path) -> pd.DataFrame:
     """Read cost.csv with the latencies of latency.csv, in ms; empty where none was measured."""
     latency = _read(results / "latency.csv", ARCHITECTURE, _LATENCY_NUMBERS)
     return read_cost(results).merge(latency, "left", on=list(ARCHITECTURE))
+
+
+def read_refresh(results: Path) -> pd.DataFrame:
+    """Read refresh.csv: `value` at each `share` of a gallery that is being re-embedded."""
+    return _read(results / "refresh.csv", _REFRESH_KEY, ("value",))
 
 
 def read_logs(results: Path, methods: Sequence[str]) -> pd.DataFrame:
@@ -143,7 +153,7 @@ def spread(seeds: "pd.Series[int]") -> str:
 def _read(path: Path, key: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
     try:
         # Names are text, whatever they look like; numbers alone can be missing.
-        names = [column for column in key if column not in _WHOLE_NUMBERS]
+        names = [column for column in key if column not in _NUMBERS]
         types = dict.fromkeys(names, str)
         missing = {column: [""] for column in numbers}
         frame = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing)

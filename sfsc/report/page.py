@@ -42,6 +42,8 @@ def write_page(
             _table(results, "main"),
             _table(results, "compatibility"),
             _table(results, "upgrade"),
+            _table(results, "refresh"),
+            _figure(results, "refresh", "Scores while a gallery is re-embedded"),
         ),
         _section(
             "Questions",

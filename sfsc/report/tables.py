@@ -21,6 +21,7 @@ from sfsc.report.inputs import (
     read_cost_and_latency,
     read_metrics,
     read_per_query,
+    read_refresh,
     shown_protocol,
     spread,
 )
@@ -79,7 +80,7 @@ class Shown:
 
 def write_tables(results: Path, tables: Path, shown: Shown, names: Sequence[str]) -> None:
     """Write <name>.{csv,md,tex} in the folder `tables` for `names` (summary, main, pairs,
-    compatibility, upgrade, ablation, contrasts, cost).
+    compatibility, upgrade, refresh, ablation, contrasts, cost).
 
     `results` holds metrics.csv, per_query.parquet, compatibility.csv and, for `cost`, which also
     writes `training_time`, cost.csv. The CSV is long: means, halves of the 95 % intervals over the
@@ -282,6 +283,31 @@ def upgrade(results: Path, shown: Shown) -> list[Table]:
     return [Table("upgrade", caption, data, [Block("", _blank_repeats(wide, GROUP), 4)])]
 
 
+def refresh(results: Path, shown: Shown) -> list[Table]:
+    """Tabulate the areas under the refresh curves, by pair of old and new model."""
+    rows = _of_methods(read_refresh(results), shown.methods, results)
+    rows = rows[rows["protocol"] != _LEFT_OUT]
+    keys = [*GROUP, "method", "seed", "old_model", "new_model", "order"]
+    areas = pd.DataFrame(
+        [
+            (*key, np.trapezoid(part["value"], part["share"]))
+            for key, part in rows.groupby(keys, observed=True, sort=False)
+        ],
+        columns=[*keys, "value"],
+    )
+    areas["column"] = areas["old_model"] + " → " + areas["new_model"] + ", " + areas["order"]
+    data = over_seeds(areas, [*GROUP, "method", "column"])
+    columns = list(dict.fromkeys(areas["column"]))
+    wide = _pivot(data.assign(cell=_percentages(data)), [*GROUP, "method"], "column", columns)
+    caption = (
+        f"Area under the refresh curve in %: {spread(data['seeds'])}. The new model's queries "
+        "search a gallery of which a growing share, from none to all, is re-embedded by the new "
+        "model: in a random order, or the most uncertain old embeddings first. Left out: pairs "
+        "whose queries are translated, for which no gallery can hold both models' embeddings."
+    )
+    return [Table("refresh", caption, data, [Block("", _blank_repeats(wide, GROUP), 4)])]
+
+
 def _update_gains(metrics: pd.DataFrame) -> pd.DataFrame:
     """The update gain of Shen et al. 2020 (BCT), a ratio of sums over pairs and seeds.
 
@@ -424,6 +450,7 @@ _TABLES: dict[str, Callable[[Path, Shown], list[Table]]] = {
     "pairs": pairs,
     "compatibility": compatibility,
     "upgrade": upgrade,
+    "refresh": refresh,
     "ablation": ablation,
     "contrasts": contrasts,
     "cost": cost,

@@ -25,10 +25,27 @@ FLOOR_COLUMNS = [*_KEY, "gallery_seed", "value", "random"]
 single seed), and what random rankings score."""
 
 
-def collect(results: Path, eval_sets: Sequence[str], methods: Sequence[str], out: Path) -> None:
+REFRESH_COLUMNS = [
+    *("dataset", "protocol", "metric", "method", "seed"),
+    *("old_model", "new_model", "order", "share", "value"),
+]
+"""Columns of the refresh file: `share` of the old model's gallery is re-embedded in an `order`."""
+
+MIXED_COLUMNS = ["dataset", "protocol", "metric", "method", "seed", "query_model", "value"]
+"""Columns of the file of galleries whose images are embedded by models drawn at random."""
+
+
+def collect(
+    results: Path,
+    eval_sets: Sequence[str],
+    methods: Sequence[str],
+    out: Path,
+    with_mixed: bool = False,
+) -> None:
     """Put the methods' evaluations together: metrics, per-query values, floors, compatibility.
 
-    Writes metrics.csv, per_query.parquet, floor.csv and compatibility.csv to `out`.
+    Writes metrics.csv, per_query.parquet, floor.csv and compatibility.csv to `out`, and with
+    `with_mixed` refresh.csv and mixed.csv.
     """
     folders = [
         layout.evaluation(results, eval_set, method) for eval_set in eval_sets for method in methods
@@ -37,6 +54,8 @@ def collect(results: Path, eval_sets: Sequence[str], methods: Sequence[str], out
     per_query = _together(pd.read_parquet, [folder / "per_query.parquet" for folder in folders])
     floors = _together(_read_scores, [folder / "floor.csv" for folder in folders])
     measures = compatibility(metrics, floors)
+    for name in ("refresh.csv", "mixed.csv") if with_mixed else ():
+        write_csv(out / name, _together(_read_scores, [folder / name for folder in folders]))
     write_scores(out / "metrics.csv", out / "per_query.parquet", metrics, per_query)
     write_csv(out / "floor.csv", floors)
     write_csv(out / "compatibility.csv", measures)

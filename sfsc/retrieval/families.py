@@ -1,6 +1,6 @@
 """The evaluation of a method: the families that it trained, one a seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,16 @@ import pandas as pd
 from sfsc import layout
 from sfsc.data.sets import GroundTruth
 from sfsc.retrieval.approximate import FaissIndex
-from sfsc.retrieval.collect import FLOOR_COLUMNS, write_csv, write_scores
+from sfsc.retrieval.collect import (
+    FLOOR_COLUMNS,
+    MIXED_COLUMNS,
+    REFRESH_COLUMNS,
+    write_csv,
+    write_scores,
+)
 from sfsc.retrieval.floor import random_floor
-from sfsc.retrieval.pairs import Translated, evaluate_pairs, open_files, primary_means
+from sfsc.retrieval.mixed import mixed, refresh
+from sfsc.retrieval.pairs import Opened, Translated, evaluate_pairs, open_files, primary_means
 
 
 def evaluate_method(
@@ -23,10 +30,12 @@ def evaluate_method(
     seeds: Sequence[int],
     models: Sequence[str],
     index: FaissIndex | None = None,
+    with_mixed: bool = False,
 ) -> None:
     """Score all pairs of the families of `method`, one per seed, from their embedding files.
 
     Each seed's queries also search the galleries of the next one, for the floor of compatibility.
+    With `with_mixed` galleries of several models are scored, too: refresh.csv and mixed.csv.
     """
     means: list[pd.DataFrame] = []
     per_query: list[pd.DataFrame] = []
@@ -72,6 +81,12 @@ def evaluate_method(
         )
         floors.append(apart[FLOOR_COLUMNS])
     folder = layout.evaluation(results, eval_set, method)
+    if with_mixed:
+        whose = {"dataset": eval_set, "method": method}
+        pairs = zip(seeds, opened, strict=True)
+        both = [_mixed(ground_truth, files, {**whose, "seed": seed}) for seed, files in pairs]
+        write_csv(folder / "refresh.csv", pd.concat(curves for curves, _ in both)[REFRESH_COLUMNS])
+        write_csv(folder / "mixed.csv", pd.concat(scores for _, scores in both)[MIXED_COLUMNS])
     write_csv(folder / "floor.csv", pd.concat(floors, ignore_index=True))
     write_scores(
         folder / "metrics.csv",
@@ -79,3 +94,27 @@ def evaluate_method(
         pd.concat(means, ignore_index=True),
         pd.concat(per_query, ignore_index=True),
     )
+
+
+def _mixed(
+    ground_truth: GroundTruth, files: Opened, whose: Mapping[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A family's refresh curves of each older and newer model, and its scores on mixed galleries.
+
+    A pair whose queries are translated has no gallery that could hold both models' embeddings.
+    """
+    queries, galleries, translated = files
+    curves = [pd.DataFrame(columns=REFRESH_COLUMNS)]
+    names = list(queries)
+    for place, new in enumerate(names):
+        for old in names[:place]:
+            if (new, old) not in translated.queries:
+                gallery = translated.galleries.get((new, old), galleries[old])
+                curve = refresh(
+                    ground_truth, queries[new], gallery, galleries[new], seed=whose["seed"]
+                )
+                curves.append(curve.assign(**whose, old_model=old, new_model=new))
+    scores = pd.DataFrame(columns=MIXED_COLUMNS)
+    if not translated.queries and not translated.galleries:
+        scores = mixed(ground_truth, queries, galleries, seed=whose["seed"]).assign(**whose)
+    return pd.concat(curves), scores

@@ -469,3 +469,58 @@ def test_chance_alone_has_no_sub_models(make_results):
     for name in ("cost", "training_time"):
         assert (results / "tables" / f"{name}.md").read_text().startswith("No ")
         assert pd.read_csv(results / "tables" / f"{name}.csv").empty
+
+
+def _refresh(results, method, seed, values):
+    """A straight curve from the old gallery's value to the new one's."""
+    shares = np.linspace(0, 1, 11)
+    return pd.DataFrame(
+        {
+            "dataset": "digits",
+            "protocol": "all",
+            "metric": "mAP",
+            "method": method,
+            "seed": seed,
+            "old_model": "w025",
+            "new_model": "w100",
+            "order": "random",
+            "share": shares,
+            "value": np.interp(shares, [0, 1], values),
+        }
+    )
+
+
+def test_areas_of_refresh_curves_and_their_figure(make_results):
+    from sfsc.report.figures import write_figures
+
+    results = make_results(["bct", "sfsc"], [0, 1], ["digits"])
+    curves = [
+        _refresh(results, "bct", 0, [0.2, 0.6]),
+        _refresh(results, "bct", 1, [0.3, 0.7]),
+        _refresh(results, "sfsc", 0, [0.5, 0.6]),
+        _refresh(results, "sfsc", 1, [0.5, 0.6]),
+    ]
+    pd.concat(curves).to_csv(results / "refresh.csv", index=False)
+    methods = ["bct", "sfsc"]
+    write_tables(results, results / "tables", Shown(methods), ["refresh", "upgrade", "summary"])
+    rows = _markdown_rows(results / "tables/refresh.md")
+    column = "w025 → w100, random"
+    assert {row["method"]: row[column] for row in rows} == {
+        "bct": _percent([0.4, 0.5]),
+        "sfsc": _percent([0.55, 0.55]),
+    }
+    assert "(AC)" in (results / "tables/upgrade.md").read_text()
+    assert len(_markdown_rows(results / "tables/summary.md")) == 2
+    write_figures(results, methods, {"digits": "digits"})
+    assert (results / "figures/refresh.png").exists()
+
+
+def test_the_summary_is_the_means_over_models(make_results):
+    results = make_results(["sfsc"], [0, 1], ["digits"])
+    measures = pd.read_csv(results / "compatibility.csv").pivot_table(
+        index="seed", columns="measure", values="value"
+    )
+    write_tables(results, results / "tables", Shown(["sfsc"]), ["summary"])
+    (row,) = _markdown_rows(results / "tables/summary.md")
+    assert row["digits, all: self-test"] == _percent(measures["self_mean"].to_numpy())
+    assert row["digits, all: cross-test"] == _percent(measures["cross_mean"].to_numpy())

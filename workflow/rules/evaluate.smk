@@ -1,11 +1,17 @@
 """Score every cross-model pair, and put the scores together."""
 
 
+MIXED = ["refresh.csv", "mixed.csv"] if config.get("mixed_galleries") else []
+
+
 rule evaluate:
     input:
         EMBEDDINGS,
     output:
-        multiext(f"{RESULTS}/evaluation/{{eval_set}}/{{method}}/", "metrics.csv", "per_query.parquet", "floor.csv"),
+        multiext(
+            f"{RESULTS}/evaluation/{{eval_set}}/{{method}}/",
+            "metrics.csv", "per_query.parquet", "floor.csv", *MIXED,
+        ),
     params:
         eval_set=lambda w: canonical(config["eval_sets"][w.eval_set]),
     threads: THREADS
@@ -31,7 +37,7 @@ rule collect:
     output:
         multiext(
             f"{RESULTS}/",
-            "metrics.csv", "per_query.parquet", "floor.csv", "compatibility.csv", "cost.csv",
+            "metrics.csv", "per_query.parquet", "floor.csv", "compatibility.csv", "cost.csv", *MIXED,
         ),
     log:
         f"{RESULTS}/logs/collect.log",

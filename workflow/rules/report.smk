@@ -13,7 +13,7 @@ rule tables_of_all_methods:
     input:
         multiext(
             f"{RESULTS}/",
-            "metrics.csv", "per_query.parquet", "compatibility.csv", "cost.csv", "latency.csv",
+            "metrics.csv", "per_query.parquet", "compatibility.csv", "cost.csv", "latency.csv", *MIXED,
         ),
     output:
         rendered("summary"),
@@ -21,6 +21,7 @@ rule tables_of_all_methods:
         rendered("pairs"),
         rendered("compatibility"),
         rendered("upgrade") if UPGRADES else [],
+        rendered("refresh") if MIXED else [],
         rendered("cost"),
         rendered("training_time"),
         rendered("contrasts") if CONTRASTS else [],
@@ -29,6 +30,7 @@ rule tables_of_all_methods:
         contrasts=canonical(CONTRASTS),
         names="summary main pairs compatibility cost"
         + (" upgrade" if UPGRADES else "")
+        + (" refresh" if MIXED else "")
         + (" contrasts" if CONTRASTS else ""),
     log:
         f"{RESULTS}/logs/tables.log",

@@ -6,12 +6,9 @@ singular value decomposition of X^T Y.
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-
 from sfsc.method import Method
 from sfsc.options import at_least
-from sfsc.switchable.translation import Translation
+from sfsc.switchable.maps import rotation
 from sfsc.training.adapters import fit_to_embeddings
 from sfsc.training.family import Family
 
@@ -20,15 +17,6 @@ from sfsc.training.family import Family
 class Options:
     sample: int = at_least(1, 10_000)
     """Training images whose embeddings are paired, at most."""
-
-
-def rotation(source: Tensor, target: Tensor) -> Translation:
-    """The orthogonal map (D, D') with the least squared error from (N, D) to (N, D')."""
-    left, _, right = torch.linalg.svd(source.T.double() @ target.double(), full_matrices=False)
-    layer = nn.Linear(source.shape[1], target.shape[1], bias=False)
-    with torch.no_grad():
-        layer.weight.copy_((left @ right).T)
-    return Translation([layer])
 
 
 def train(family: Family, options: Options) -> None:

@@ -71,6 +71,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells which of its builds it tried
 
 
 @main.command()
@@ -379,6 +380,27 @@ def refresh(
     found = curves(truth, files.queries["new"], galleries["old"], galleries["new"], seed)
     write_csv(out, found)
     click.echo(area(found).to_markdown(index=False, floatfmt=".4f"))
+
+
+@main.command()
+@click.option("--source", type=_PATH, required=True, help="Embeddings of some images, a .npy file.")
+@click.option("--target", type=_PATH, required=True, help="The other model's, of the same images.")
+@click.option(
+    "--map",
+    "kind",
+    type=click.Choice(["procrustes", "affine", "mlp"]),
+    default="affine",
+    help="Default: affine.",
+)
+@click.option("--apply", "applied", type=_PATH, required=True, help="The embeddings to translate.")
+@click.option("--seed", type=_SEED, default=0, help="Of the mlp.")
+@click.option("--out", type=_PATH, required=True, help="The .npy file to write.")
+def adapt(source: Path, target: Path, kind: str, applied: Path, seed: int, out: Path) -> None:
+    """Fit a map from one model's embeddings to another's, and translate embeddings by it."""
+    from sfsc.embedding.translated import adapt as translate
+
+    check_output(out, [source, target, applied])
+    translate(source, target, kind, applied, seed, out)
 
 
 @main.command("mixed")

@@ -8,6 +8,13 @@ def models(results: Path, train_set: str, method: str, seed: int) -> Path:
     return results / "models" / train_set / method / f"seed{seed}"
 
 
+def sub_models(models: Path) -> list[Path]:
+    """The sub-model files of such a folder, without the translations next to them."""
+    translated = (".query-for-", ".gallery-for-")
+    files = sorted(models.glob("*.safetensors"))
+    return [path for path in files if not any(mark in path.name for mark in translated)]
+
+
 def records(results: Path, train_set: str, method: str, seed: int) -> Path:
     """Folder of log.parquet and summary.json of a family that our loop trained."""
     return results / "training" / train_set / method / f"seed{seed}"

@@ -86,6 +86,7 @@ COMMANDS = {
         "refresh --ground-truth labels.csv --query q.npy --old q.npy --new q.npy --out OUT",
         "new/refresh.csv",
     ),
+    "adapt": Writes("adapt --source q.npy --target q.npy --apply q.npy --out OUT", "new/a.npy"),
     "mixed": Writes(
         "mixed --ground-truth labels.csv --query m=q.npy --gallery m=q.npy --out OUT",
         "new/mixed.csv",

@@ -56,7 +56,7 @@ def _family_rows(results: Path, train_set: str, method: str, seed: int) -> list[
             "file_bytes": path.stat().st_size,
             "train_seconds": seconds,
         }
-        for path in sorted(layout.models(results, train_set, method, seed).glob("*.safetensors"))
+        for path in layout.sub_models(layout.models(results, train_set, method, seed))
     ]
 
 
@@ -66,4 +66,5 @@ def _header(path: Path) -> dict[str, Any]:
             info = json.loads((file.metadata() or {})["sfsc"])
         return {key: info[key] for key in ("width", "parameters", "multiply_adds")}
     except (SafetensorError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: not a sub-model file of this suite: {error}") from None
+        reason = f"has no {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{path}: not a sub-model file of this suite: {reason}") from None

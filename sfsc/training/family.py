@@ -24,7 +24,13 @@ from sfsc.switchable import submodel, translation
 from sfsc.switchable.network import StaticNetwork, SwitchableNetwork, build
 from sfsc.switchable.separate import SeparateNetworks
 from sfsc.switchable.submodel import SubModel
-from sfsc.switchable.translation import Side, Translation, translation_file, translation_files
+from sfsc.switchable.translation import (
+    SIDES,
+    Side,
+    Translation,
+    translation_file,
+    translation_files,
+)
 from sfsc.training.aggregation import Aggregation, total
 from sfsc.training.fitted import AnObjective, Fitted, Teacher
 from sfsc.training.gradients import Scope
@@ -154,7 +160,7 @@ class Family:
                 for key, value in dataclasses.asdict(chosen).items()
                 if key not in ("decoding_threads", "checkpoint_seconds")
             },
-            "method": [task.method.summary, dataclasses.asdict(task.method_options)],
+            "method": [task.code, dataclasses.asdict(task.method_options)],
             "fit": [scope, images_per_class, recalibrated],
             # Teachers, and whatever else this training depends on, come from those before it.
             "after": list(self._fits),
@@ -215,10 +221,10 @@ class Family:
     def save(self, member: Member, network: nn.Module) -> None:
         """Write a member's sub-model file, from a network of `Fitted.extract`.
 
-        Raises ValueError for a member that is saved already or not of this family.
+        Raises InputError for a member that is saved already or not of this family.
         """
         if member.name in self._saved or member not in self.members:
-            raise ValueError(f"{member.name} is saved already, or no member of this family")
+            raise InputError(f"family.save: {member.name} is saved already, or no member here")
         self._saved.add(member.name)
         assert isinstance(network, StaticNetwork)
         if self.processes.rank == 0:
@@ -234,7 +240,12 @@ class Family:
             )
 
     def save_translation(self, of: Member, side: Side, other: Member, network: Translation) -> None:
-        """Write what translates the queries or the gallery of `of` where it meets `other`."""
+        """Write what translates the queries or the gallery of `of` where it meets `other`.
+
+        `side` is "query" or "gallery".
+        """
+        if side not in SIDES:
+            raise InputError(f"save_translation: {side!r} is not one of {', '.join(SIDES)}")
         path = translation_file(self.task.models, of.name, side, other.name)
         self._translations.add(path)
         if self.processes.rank == 0:
@@ -243,10 +254,13 @@ class Family:
     def finish(self) -> None:
         """Write log.parquet, conflicts.csv and summary.json, and remove the checkpoints.
 
-        Raises ValueError where a member was not saved.
+        Raises InputError where a member was not saved.
         """
         if missing := [m.name for m in self.members if m.name not in self._saved]:
-            raise ValueError(f"the method saved no {', '.join(missing)}")
+            raise InputError(
+                f"the method saved no {', '.join(missing)}; let it call family.save(member,"
+                " fitted.extract(member)), or family.fit_alone"
+            )
         if self.processes.rank > 0:
             return
         records = self.task.records

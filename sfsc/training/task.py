@@ -1,5 +1,6 @@
 """Everything that the training of a family depends on."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from sfsc.data import kinds
 from sfsc.data.augment import Augment
 from sfsc.data.sets import TrainSet
 from sfsc.files import InputError
-from sfsc.method import Families, Method, find
+from sfsc.method import Families, Method, find, path
 from sfsc.options import from_section, hints
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.training.member import Member
@@ -41,6 +42,8 @@ class Task:
     """Folder of the sub-model files, <member>.safetensors."""
     records: Path
     """Folder of log.parquet, conflicts.csv, summary.json and, while training, the checkpoints."""
+    code: str = ""
+    """A digest of the method's file; what another version of it left halfway does not count."""
 
 
 def task(config: Config, train_set: str, name: str, seed: int) -> Task:
@@ -61,6 +64,7 @@ def task(config: Config, train_set: str, name: str, seed: int) -> Task:
         training,
         layout.models(results(config), train_set, name, seed),
         layout.records(results(config), train_set, name, seed),
+        hashlib.sha256(path(method_file(config, name)).read_bytes()).hexdigest(),
     )
 
 

@@ -72,10 +72,10 @@ def one_by_one(
     tied: Callable[[Problem, Tie], Classifiers],
     first: Callable[[Problem], Classifiers] = PrivateClassifiers,
     **how: Any,
-) -> None:
-    """Train and save every member: the first one alone, each other with what it is tied to.
+) -> dict[Member, Fitted[Classifiers]]:
+    """Train and save every member: the one without a teacher first, the others with their ties.
 
-    `how` is what `Family.fit` takes, for the tied members.
+    `how` is what `Family.fit` takes, for the tied members. Returns what was trained.
     """
     fitted: dict[Member, Fitted[Classifiers]] = {}
     for member, teacher in family.ties():
@@ -84,6 +84,7 @@ def one_by_one(
         else:
             tie = Tie(family, member, teacher, fitted[teacher])
             fitted[member] = family.fit_alone(member, _bound(tied, tie), **how)
+    return fitted
 
 
 def _bound(

@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 from sfsc.embedding.embed import embed_images
 from sfsc.files import InputError
 from sfsc.method import describe, find, names
-from sfsc.switchable import submodel, translation
+from sfsc.switchable import maps, submodel, translation
 from sfsc.training.batch import Batch
 from sfsc.training.member import Member
 from sfsc.training.objectives import Problem
@@ -145,14 +145,14 @@ def test_cores_says_how_many_dimensions_it_needs(make_task):
 
 def test_the_rotation_is_scipys(drawn):
     f, g, _ = drawn
-    found = of_file("procrustes", "rotation")(f.detach(), g)
+    found = maps.rotation(f.detach(), g)
     expected, _ = orthogonal_procrustes(f.detach().numpy(), g.numpy())
     np.testing.assert_allclose(found.layers[0].weight.detach().numpy().T, expected, atol=1e-5)
 
 
 def test_the_affine_map_is_scikit_learns_ridge(drawn):
     f, g, _ = drawn
-    found = of_file("affine", "affine")(f.detach(), g, 0.01)
+    found = maps.affine(f.detach(), g, 0.01)
     expected = Ridge(0.01 * B).fit(f.detach().numpy(), g.numpy())
     layer = found.layers[0]
     np.testing.assert_allclose(layer.weight.detach(), expected.coef_, atol=1e-4)

@@ -11,6 +11,7 @@ from running import after
 from safetensors.torch import load_file
 from torch import nn
 
+from sfsc.files import InputError
 from sfsc.method import Method
 from sfsc.options import NoOptions
 from sfsc.training.aggregation import total
@@ -152,7 +153,7 @@ def test_every_member_is_saved_once(make_task):
     def never(family):
         family.fit(family.switchable(), SharedClassifier)
 
-    with pytest.raises(ValueError, match="w050 is saved already"):
+    with pytest.raises(InputError, match="w050 is saved already"):
         run(make_task("a", epochs=1), twice)
-    with pytest.raises(ValueError, match="saved no w050, w100"):
+    with pytest.raises(InputError, match="saved no w050, w100; let it call"):
         run(make_task("b", epochs=1), never)

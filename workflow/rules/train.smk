@@ -50,7 +50,7 @@ rule train:
     params:
         settings=lambda w: canonical(profiles.settings(config, w.train_set, w.method)),
         train_set=lambda w: canonical({**config["train_sets"][w.train_set], "methods": None}),
-        members=canonical(profiles.member_sections(config)),
+        members=canonical(list(profiles.member_sections(config).items())),  # in their order
         launcher=launcher,
     wildcard_constraints:
         method="|".join(map(re.escape, TRAINED)),

@@ -111,7 +111,7 @@ def generate(file: Path) -> None:
 @main.command()
 @_config
 def plan(file: Path) -> None:
-    """Say what a profile has yet to fetch, and the disk that takes; fetches nothing.
+    """Say what a profile has yet to fetch, and how much disk space that needs; fetches nothing.
 
     Exits with code 1 where the disk has too little room.
     """
@@ -214,7 +214,7 @@ def profile(file: Path, train_set: str, method: str) -> None:
 @_config
 @click.option("--out", type=_PATH, required=True, help="Folder to write the event files to.")
 def tensorboard(file: Path, out: Path) -> None:
-    """Write a profile's training logs for TensorBoard, which must be installed beside sfsc."""
+    """Write a profile's training logs for TensorBoard, which must be installed next to sfsc."""
     from sfsc.tensorboard import export
 
     profile = config.read(file)
@@ -294,8 +294,10 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
     metavar="QUERY/GALLERY=FILE.npy",
     help="The same of the gallery of model GALLERY.",
 )
-@click.option("--query-ids", type=_PATH, help="GLDv2: an id a line, in the queries' row order.")
-@click.option("--gallery-ids", type=_PATH, help="GLDv2: an id a line, in the gallery's row order.")
+@click.option("--query-ids", type=_PATH, help="GLDv2: one id per line, in the queries' row order.")
+@click.option(
+    "--gallery-ids", type=_PATH, help="GLDv2: one id per line, in the gallery's row order."
+)
 @click.option("--factory", help="Search by this faiss index, such as IVF4096,PQ64; default: exact.")
 @click.option("--parameters", default="", help="Of the faiss index, such as nprobe=16.")
 @click.option("--dataset", default="", help="Value of the dataset column.")
@@ -460,7 +462,7 @@ def collect(file: Path, methods: tuple[str, ...], out: Path | None) -> None:
 )
 @click.option("--out", type=_PATH, help="Default: MODEL with the format's ending.")
 def export(model: Path, file_format: str, out: Path | None) -> None:
-    """Write a sub-model to run without this suite, and beside it how to prepare its images.
+    """Write a sub-model to run without this suite, and next to it how to prepare its images.
 
     MODEL is a w<width>.safetensors file. onnx is for ONNX Runtime and what else reads ONNX, pt2 is
     torch.export's archive. Batches may have any size.
@@ -479,7 +481,7 @@ def export(model: Path, file_format: str, out: Path | None) -> None:
 @click.option("--query-model", type=_PATH, required=True, help="Embeds the queries.")
 @click.option("--gallery", type=_PATH, required=True, help="A folder of images.")
 @click.option("--gallery-model", type=_PATH, required=True, help="Embeds the gallery.")
-@click.option("--top", type=click.IntRange(min=1), default=5, help="Hits a query; default 5.")
+@click.option("--top", type=click.IntRange(min=1), default=5, help="Hits per query; default 5.")
 @click.option("--sheet", type=_PATH, help="Draw a contact sheet of the first 20 queries: a PNG.")
 def search(
     query: Path, query_model: Path, gallery: Path, gallery_model: Path, top: int, sheet: Path | None

@@ -17,7 +17,7 @@ from sfsc.catalogue import KINDS, SET_NAMES
 from sfsc.files import InputError, read_text
 
 ROOT = Path(__file__).resolve().parents[1]
-"""The checkout: the schema and the baselines live beside the library."""
+"""The checkout: the schema and the baselines live next to the library."""
 
 _RENAMED = {"workers": "decoding_threads"}
 """Keys of `training` in profiles of earlier versions."""
@@ -68,7 +68,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def check(config: Config, source: str) -> Config:
-    """`config` if it follows the schema and is consistent; else InputError, a line a mistake.
+    """`config` if it follows the schema and is consistent; else InputError, one line per mistake.
 
     Numbers that YAML or Snakemake's --config left as text, such as 1e-3, become numbers, in place,
     and so does 1.0 where a whole number belongs.

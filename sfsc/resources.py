@@ -20,10 +20,10 @@ _DISTRACTORS, _OTHER = 1_001_001, 60_000
 """Images of Revisited's distractors, and of any other set at most."""
 
 _TRAINED = {"gpu": 1500, "thread": 15}
-"""Images a second and sub-model at 224 pixels: ResNet-50's order of magnitude."""
+"""Images per second and sub-model at 224 pixels: ResNet-50's order of magnitude."""
 
 _EMBEDDED = {"gpu": 1000, "thread": 20}
-"""Images a second and sub-model at 512 pixels."""
+"""Images per second and sub-model at 512 pixels."""
 
 _PACKED = 40
 """Images a second and thread that a shared disk may leave of benchmarks/preparation.py's rate."""

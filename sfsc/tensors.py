@@ -24,7 +24,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> 
 
 
 def remove_unfinished(path: Path) -> None:
-    """Remove what a process that was killed while it saved to `path` left beside it."""
+    """Remove what a process that was killed while it saved to `path` left next to it."""
     for beside in path.parent.glob(f".*.{path.name}"):
         beside.unlink(missing_ok=True)
 

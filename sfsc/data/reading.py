@@ -1,4 +1,4 @@
-"""Images decoded by threads, ahead of whom they are for."""
+"""Images decoded by threads before they are needed."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable

@@ -38,7 +38,7 @@ class _Embedder(nn.Module):
 
 
 def export(model: SubModel, path: Path, file_format: str) -> Path:
-    """Write a sub-model to `path` in one of FORMATS, and its preprocessing beside it.
+    """Write a sub-model to `path` in one of FORMATS, and its preprocessing next to it.
 
     The exported model takes normalised float32 images (B, 3, S, S), any B, and answers with
     L2-normalised float32 embeddings (B, D). What the file computes is compared with the sub-model

@@ -58,7 +58,7 @@ def search(
 
 
 def draw_sheet(path: Path, hits: Hits, title: str) -> None:
-    """Draw a contact sheet: a line for each of the first 20 queries, its hits beside it."""
+    """Draw a contact sheet: a line for each of the first 20 queries, its hits next to it."""
     count, columns = min(len(hits.rows), _SHEET_QUERIES), hits.rows.shape[1] + 1
     with matplotlib.rc_context(RC | {"axes.titlesize": 7}):
         figure = Figure(figsize=(1.25 * columns, 1.45 * count + 0.5), layout="constrained")

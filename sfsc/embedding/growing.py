@@ -23,7 +23,7 @@ class GrowingEmbeddings:
     """
 
     def __init__(self, path: Path, shape: tuple[int, int], fingerprint: str):
-        """`path` has no ending; hidden files beside it hold the rows and how many are done."""
+        """`path` has no ending; hidden files next to it hold the rows and how many are done."""
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         self._data = path.with_name(f".growing.{path.name}.npy")

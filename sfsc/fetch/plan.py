@@ -43,7 +43,7 @@ def done_marker(root: Path, name: str) -> Path:
 
 
 def plan(config: Config) -> tuple[str, bool]:
-    """What is to be fetched and the disk that takes, and whether there is so much room.
+    """What is to be fetched, how much disk space that needs, and whether there is enough.
 
     The text is empty where all is in place.
     """

@@ -35,7 +35,7 @@ def download(
 ) -> None:
     """Fetch `url` (http, https or file) to `path`, which is there only when it is whole.
 
-    What an earlier call got from that address is kept beside it and continued. A failure that may
+    What an earlier call got from that address is kept next to it and continued. A failure that may
     pass is tried again, five attempts in all, after pauses of 1, 2, 4 and 8 times `pause` seconds.
     A file that nobody will have `checked` afterwards is not continued, and refused where the server
     does not say how long it is. Raises InputError for a failure that does not pass, and for more

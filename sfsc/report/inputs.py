@@ -19,7 +19,7 @@ ARCHITECTURE = ("train_set", "model", "width", "parameters", "multiply_adds")
 """Columns of cost.csv; sub-models that share them are built alike, and so equally fast."""
 
 BATCH = 32
-"""Images of the batch whose latency is measured, beside a single image's."""
+"""Images of the batch whose latency is measured, next to a single image's."""
 
 _METRICS_KEY = ("dataset", "protocol", "metric", "method", "seed", "query_model", "gallery_model")
 _REFRESH_KEY = (

@@ -64,7 +64,7 @@ class EmbeddingFile:
         if size != described:
             raise InputError(
                 f"{path}: has {size} bytes but its header describes {described};"
-                " write one array a file"
+                " write one array per file"
             )
         self.shape = mapped.shape
         self._offset = mapped.offset

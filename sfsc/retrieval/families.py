@@ -1,4 +1,4 @@
-"""The evaluation of a method: the families that it trained, one a seed."""
+"""The evaluation of a method: the families that it trained, one per seed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

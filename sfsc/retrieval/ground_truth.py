@@ -40,5 +40,5 @@ def _ids(path: Path) -> list[str]:
     if ids[:1] == ["id"]:
         ids = ids[1:]
     if not ids:
-        raise InputError(f"{path}: is empty; it needs an id a line")
+        raise InputError(f"{path}: is empty; it needs one id per line")
     return ids

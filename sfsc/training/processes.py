@@ -48,7 +48,7 @@ def joined() -> Iterator[tuple[Processes, torch.device]]:
         if place >= torch.cuda.device_count():
             raise InputError(
                 f"processes: {place + 1} on this machine but {torch.cuda.device_count()} GPUs;"
-                " start at most one a GPU"
+                " start at most one per GPU"
             )
         device = torch.device("cuda", place)
         torch.cuda.set_device(device)

@@ -225,7 +225,7 @@ def test_only_what_the_profile_names_is_fetched(tmp_path, monkeypatch):
     ]
     text, has_room = plan(config)
     assert "gldv2/train" in text
-    assert "Disk: 5.0 GB" in text  # of two archives at a time, beside their images
+    assert "Disk: 5.0 GB" in text  # of two archives at a time, next to their images
     assert has_room
     for item in needed(config):
         marker = done_marker(tmp_path / "real", item.name)

@@ -23,7 +23,7 @@ if FETCHED:
     if workflow.is_main_process and (text := plan(config)[0]):
         print(text, file=sys.stderr)
 
-    # One job a file. The command keeps a record of its own, which Snakemake, that removes outputs
+    # One job per file. The command keeps a record of its own, which Snakemake, that removes outputs
     # of what it takes for unfinished, does not know: a job that runs again fetches nothing again.
     rule fetch:
         output:

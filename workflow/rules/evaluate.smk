@@ -47,7 +47,7 @@ rule collect:
         "({SFSC} collect --config {CONFIG:q} && {SFSC} cost --config {CONFIG:q}) 2> {log:q}"
 
 
-# Waits for all cores: what runs beside it would be measured with it.
+# Waits for all cores: what runs next to it would be measured with it.
 rule latency:
     input:
         f"{RESULTS}/cost.csv",

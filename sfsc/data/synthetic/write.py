@@ -46,7 +46,7 @@ class SyntheticOptions:
     query_views: int = 3
     revisited_landmarks: int = 15
     revisited_views: int = 20
-    revisited_queries: int = 3  # images of each landmark, beside its views in the gallery
+    revisited_queries: int = 3  # images of each landmark, next to its views in the gallery
     distractors: int = 100  # images in each of the two galleries, of landmarks no query shows
 
 

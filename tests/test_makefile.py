@@ -25,7 +25,9 @@ def path(tmp_path):
 
 
 def make(path, *arguments):
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHON"}
+    # What a `make test PYTHON=...` that runs these tests hands down would count here, too.
+    handed_down = ("PYTHON", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS")
+    environment = {name: value for name, value in os.environ.items() if name not in handed_down}
     return subprocess.run(
         [path / "make", "-C", path.parent / "checkout", *arguments],
         env=environment | {"PATH": str(path)},

@@ -469,6 +469,11 @@ def _inconsistencies(config: Config) -> Iterator[str]:
         if not method.is_there(listed):
             advised = options.advice(listed, method.names())
             yield f"methods: {listed!r}: there is no file baselines/{listed}.py; {advised}"
+            continue
+        try:
+            method.describe(listed)
+        except InputError as error:
+            yield f"methods: {error}"
     for number, contrast in enumerate(config.get("contrasts", [])):
         for key in ("method", "against"):
             if contrast[key] not in method_names(config):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tabulate import tabulate
 
-from sfsc.files import InputError
+from sfsc.files import InputError, read_text
 from sfsc.options import NoOptions, described
 
 if TYPE_CHECKING:  # torch takes seconds to import, and most of what needs a method's text does not
@@ -97,16 +97,19 @@ def find(name: str) -> Method:
 @cache
 def describe(name: str) -> Description:
     """What a method's file says, read without running it: no torch, and no code of the method."""
-    source = path(name).read_text(encoding="utf-8")
+    try:
+        tree = ast.parse(read_text(path(name)))
+    except SyntaxError as error:
+        raise InputError(f"{name}.py: line {error.lineno}: {error.msg}") from None
     texts: dict[str, Any] = {}
-    for node in ast.parse(source).body:
+    for node in tree.body:
         match node:
             case ast.Assign(targets=[ast.Name(id="METHOD")], value=ast.Call(keywords=given)):
                 for keyword in given:
                     if keyword.arg in ("summary", "paper", "varies", "families"):
                         texts[keyword.arg] = _literal(keyword.value, f"{name}.py: {keyword.arg}")
     if "summary" not in texts:
-        raise InputError(f"{name}.py: METHOD has no summary")
+        raise InputError(f"{name}.py: has no METHOD = Method(...) with a summary")
     varies = texts.pop("varies", None)
     return Description(name, varies=Varies(*varies) if varies else None, **texts)
 

@@ -1,5 +1,6 @@
 """Profiles: what is accepted, and one line that names the key for what is not."""
 
+import copy
 from dataclasses import fields
 from datetime import date
 from pathlib import Path
@@ -362,3 +363,48 @@ def test_home_and_variables_are_filled_in_every_path(tmp_path, monkeypatch):
         assert config.fetch_root(profile) == odd / "sets"
         weights = config.settings(profile, "landmarks")["model"]["pretrained"]
         assert weights == str(odd / "weights.pth")
+
+
+@pytest.fixture
+def profile():
+    return copy.deepcopy(MINI)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("METHOD = (", "mine.py: line 1: "),
+        ("def train(family): ...", "mine.py: has no METHOD = Method(...) with a summary"),
+        (
+            "METHOD = Method(None, summary=f'{1 + 1}')",
+            "mine.py: summary is to be plain text, not computed",
+        ),
+    ],
+)
+def test_a_file_that_is_no_method_is_one_line(tmp_path, monkeypatch, profile, source, message):
+    from sfsc import method
+
+    (tmp_path / "mine.py").write_text(source)
+    monkeypatch.setattr(method, "FOLDERS", (*method.FOLDERS, tmp_path))
+    profile["methods"].append("mine")
+    with pytest.raises(InputError) as caught:
+        config.check(profile, "p.yaml")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_key_that_was_renamed_is_named(profile):
+    profile["training"]["workers"] = 2
+    with pytest.raises(InputError, match=r"training\.workers: is called decoding_threads now"):
+        config.check(profile, "p.yaml")
+
+
+def test_members_and_widths_are_two_ways_to_say_one_thing(profile):
+    profile["members"] = {"old": {"class_fraction": [0.5, 0.2]}, "new": None}
+    with pytest.raises(InputError, match="by either `widths` or `members`"):
+        config.check(profile, "p.yaml")
+    del profile["widths"]
+    with pytest.raises(InputError, match=r"members\.old\.class_fraction: \[0\.5, 0\.2\]"):
+        config.check(profile, "p.yaml")
+    profile["members"]["old"]["class_fraction"] = 0.3
+    assert config.model_names(config.check(profile, "p.yaml")) == ["old", "new"]

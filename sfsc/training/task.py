@@ -53,6 +53,8 @@ def task(config: Config, train_set: str, name: str, seed: int) -> Task:
     is not, and for a family that the method does not train.
     """
     method = find(method_file(config, name))
+    if method.train is None:
+        raise InputError(f"{name}: is not trained; the rule in baselines/{name}.smk makes it")
     training, options = options_of(config, train_set, name)
     return Task(
         method,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sfsc.data.sets import GroundTruth
 from sfsc.retrieval.embeddings import Embeddings, blocks
-from sfsc.retrieval.pairs import evaluate_pairs
+from sfsc.retrieval.pairs import primary_means
 
 SHARES = tuple(step / 10 for step in range(11))
 """Of a gallery, re-embedded: the points of a refresh curve."""
@@ -42,9 +42,9 @@ def refresh(
 ) -> pd.DataFrame:
     """The refresh curves of two models: the new one's queries, as its gallery replaces the old.
 
-    `old` is as the new queries search it. Returns the columns order, share, protocol, metric and
-    value: in a random order, seeded, and with the most uncertain of the old embeddings first, at
-    shares from 0, the old gallery, to 1, the new one.
+    `old` is as the new queries search it. Returns the columns order, share, protocol, metric (the
+    primary one) and value: in a random order, seeded, and with the most uncertain of the old
+    embeddings first, at shares from 0, the old gallery, to 1, the new one.
     """
     count = old.shape[0]
     orders = {
@@ -57,8 +57,8 @@ def refresh(
         place[order] = np.arange(count)
         for share in SHARES:
             gallery = MixedGallery([old, new], (place < round(share * count)).astype(np.int64))
-            metrics, _ = evaluate_pairs(ground_truth, {"new": queries}, {"mixed": gallery})
-            found.append(metrics.assign(order=name, share=share))
+            means = primary_means(ground_truth, {"new": queries}, {"mixed": gallery})
+            found.append(means.assign(order=name, share=share))
     return pd.concat(found)[["order", "share", "protocol", "metric", "value"]]
 
 
@@ -85,8 +85,8 @@ def mixed(
     """
     members = list(galleries.values())
     chosen = np.random.default_rng(seed).integers(len(members), size=members[0].shape[0])
-    metrics, _ = evaluate_pairs(ground_truth, queries, {"mixed": MixedGallery(members, chosen)})
-    return metrics[["query_model", "protocol", "metric", "value"]]
+    means = primary_means(ground_truth, queries, {"mixed": MixedGallery(members, chosen)})
+    return means[["query_model", "protocol", "metric", "value"]]
 
 
 def uncertain_first(embeddings: Embeddings) -> NDArray[np.int64]:

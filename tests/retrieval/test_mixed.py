@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sfsc.data.labels import leave_one_out
 from sfsc.data.sets import ArrayImages
 from sfsc.retrieval.mixed import SHARES, MixedGallery, area, mixed, refresh, uncertain_first
-from sfsc.retrieval.pairs import evaluate_pairs
+from sfsc.retrieval.pairs import primary_means
 
 COUNT, DIM = 40, 6
 
@@ -43,7 +43,7 @@ def test_refresh_curves_begin_and_end_at_the_two_galleries_to_the_last_bit(truth
     curve = refresh(truth, queries, old, new, seed=3)
     assert list(curve) == ["order", "share", "protocol", "metric", "value"]
     for share, gallery in ((0.0, old), (1.0, new)):
-        alone, _ = evaluate_pairs(truth, {"q": queries}, {"g": gallery})
+        alone = primary_means(truth, {"q": queries}, {"g": gallery})
         for order in ("random", "uncertain"):
             part = curve[(curve["order"] == order) & (curve["share"] == share)]
             assert part["value"].tolist() == alone["value"].tolist()
@@ -60,7 +60,7 @@ def test_points_between_are_those_of_a_gallery_put_together_by_hand(truth):
         for share in (0.3, 0.7):
             gallery = old.copy()
             gallery[order[: round(share * COUNT)]] = new[order[: round(share * COUNT)]]
-            alone, _ = evaluate_pairs(truth, {"q": queries}, {"g": gallery})
+            alone = primary_means(truth, {"q": queries}, {"g": gallery})
             part = curve[(curve["order"] == name) & (curve["share"] == share)]
             assert part["value"].tolist() == alone["value"].tolist()
 
@@ -81,7 +81,7 @@ def test_the_area_is_that_below_the_points():
 def test_a_mixed_gallery_of_one_model_is_its_self_test(truth):
     own = units(0)
     found = mixed(truth, {"w100": own}, {"w100": own})
-    alone, _ = evaluate_pairs(truth, {"w100": own}, {"w100": own})
+    alone = primary_means(truth, {"w100": own}, {"w100": own})
     assert found["value"].tolist() == alone["value"].tolist()
 
 

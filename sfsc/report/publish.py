@@ -19,8 +19,12 @@ _RENDERED = [
     "tables",
     "figures",
 ]
+_OF_SOME = ["refresh.csv", "mixed.csv"]
+"""What only some profiles have."""
+
 _OURS = [
     *_RENDERED,
+    *_OF_SOME,
     *(f"tables/*.{ending}" for ending in ("csv", "md", "tex")),
     *(f"figures/*.{ending}" for ending in ("png", "pdf")),
 ]
@@ -43,7 +47,7 @@ def publish(results: Path, published: Path, name: str) -> None:
     if missing:
         raise InputError(f"{results}: has no {', '.join(missing)}; run the workflow to its end")
     with replacing_folder(published / name, _OURS) as folder:
-        for part in _RENDERED:
+        for part in [*_RENDERED, *(part for part in _OF_SOME if (results / part).exists())]:
             source = results / part
             if source.is_dir():
                 hidden = shutil.ignore_patterns(".*")

@@ -41,15 +41,14 @@ class _Reversed(torch.autograd.Function):
         return -ctx.strength * gradient, None
 
 
-class Adversarial(Imitation):
+class Adversarial(Imitation[Options]):
     """Adds the distance beyond each class's elastic radius, and a discriminator to be misled."""
 
     means: Tensor
     radii: Tensor
 
     def __init__(self, problem: Problem, tie: Tie, options: Options):
-        super().__init__(problem, tie)
-        self.options = options
+        super().__init__(problem, tie, options)
         self.register_buffer("means", tie.means)
         apart = (tie.embeddings - tie.means[tie.labels]).norm(dim=1)
         radii = torch.zeros(problem.classes).scatter_reduce(0, tie.labels, apart, "amax")

@@ -16,8 +16,7 @@ from sfsc.options import at_least
 from sfsc.training.batch import Batch
 from sfsc.training.family import Family
 from sfsc.training.imitation import Imitation
-from sfsc.training.objectives import Problem
-from sfsc.training.upgrade import Tie, one_by_one
+from sfsc.training.upgrade import one_by_one
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,8 @@ class Options:
     images_per_class: int = at_least(1, 4)
 
 
-class Asymmetric(Imitation):
+class Asymmetric(Imitation[Options]):
     """Adds the contrastive or the triplet loss of its embeddings against the teacher's."""
-
-    def __init__(self, problem: Problem, tie: Tie, options: Options):
-        super().__init__(problem, tie)
-        self.options = options
 
     def term(self, embeddings: Tensor, of_teacher: Tensor, batch: Batch) -> Tensor:
         options, labels = self.options, batch.labels

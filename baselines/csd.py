@@ -15,8 +15,7 @@ from sfsc.options import at_least
 from sfsc.training.batch import Batch
 from sfsc.training.family import Family
 from sfsc.training.imitation import Imitation
-from sfsc.training.objectives import Problem
-from sfsc.training.upgrade import Tie, one_by_one
+from sfsc.training.upgrade import one_by_one
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,8 @@ class Options:
     temperature: float = at_least(1e-6, 1.0)
 
 
-class Context(Imitation):
+class Context(Imitation[Options]):
     """Adds the divergence of its similarities to the teacher's neighbours from the teacher's."""
-
-    def __init__(self, problem: Problem, tie: Tie, options: Options):
-        super().__init__(problem, tie)
-        self.options = options
 
     def term(self, embeddings: Tensor, of_teacher: Tensor, batch: Batch) -> Tensor:
         options = self.options

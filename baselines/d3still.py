@@ -13,8 +13,7 @@ from sfsc.options import at_least
 from sfsc.training.batch import Batch
 from sfsc.training.family import Family
 from sfsc.training.imitation import Imitation
-from sfsc.training.objectives import Problem
-from sfsc.training.upgrade import Tie, one_by_one
+from sfsc.training.upgrade import one_by_one
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,8 @@ class Options:
     nearest: int = at_least(2, 10)
 
 
-class Differences(Imitation):
+class Differences(Imitation[Options]):
     """Adds the errors of the gaps between similarities to the teacher's nearest images."""
-
-    def __init__(self, problem: Problem, tie: Tie, options: Options):
-        super().__init__(problem, tie)
-        self.options = options
 
     def term(self, embeddings: Tensor, of_teacher: Tensor, batch: Batch) -> Tensor:
         options = self.options

@@ -39,8 +39,7 @@ class Heterogeneous(PrivateClassifiers):
     def forward(
         self, member: int, embeddings: Tensor, batch: Batch, earlier: Mapping[int, Tensor]
     ) -> Outcome:
-        W, labels = self.classifiers[member].weight, batch.labels
-        assert isinstance(W, Tensor)
+        W, labels = self.trained_prototypes(member), batch.labels
         own = arcface(W, embeddings, labels, self.length, self.options.margin)
         influence: Outcome = self.influence(member, embeddings, batch, earlier)
         return Outcome(F.cross_entropy(own, labels) + self.options.weight * influence.loss)

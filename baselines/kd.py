@@ -24,14 +24,13 @@ class Options:
     temperature: float = at_least(1e-6, 2.0)
 
 
-class SoftLabels(Imitation):
+class SoftLabels(Imitation[Options]):
     """Adds the divergence of its predictions from the teacher's, at a temperature."""
 
     teacher: Tensor
 
     def __init__(self, problem: Problem, tie: Tie, options: Options):
-        super().__init__(problem, tie)
-        self.options = options
+        super().__init__(problem, tie, options)
         self.register_buffer("teacher", tie.prototypes())
 
     def term(self, embeddings: Tensor, of_teacher: Tensor, batch: Batch) -> Tensor:

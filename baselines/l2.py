@@ -14,8 +14,7 @@ from sfsc.options import at_least
 from sfsc.training.batch import Batch
 from sfsc.training.family import Family
 from sfsc.training.imitation import Imitation
-from sfsc.training.objectives import Problem
-from sfsc.training.upgrade import Tie, one_by_one
+from sfsc.training.upgrade import one_by_one
 
 
 @dataclass(frozen=True)
@@ -25,12 +24,8 @@ class Options:
     """A distance."""
 
 
-class Regression(Imitation):
+class Regression(Imitation[Options]):
     """Adds the mean squared distance, or with a slack the mean distance beyond it."""
-
-    def __init__(self, problem: Problem, tie: Tie, options: Options):
-        super().__init__(problem, tie)
-        self.options = options
 
     def term(self, embeddings: Tensor, of_teacher: Tensor, batch: Batch) -> Tensor:
         apart = (embeddings - of_teacher).square().sum(dim=1)

@@ -46,8 +46,7 @@ class Aligned(PrivateClassifiers):
     def forward(
         self, member: int, embeddings: Tensor, batch: Batch, earlier: Mapping[int, Tensor]
     ) -> Outcome:
-        options, labels, W = self.options, batch.labels, self.classifiers[member].weight
-        assert isinstance(W, Tensor)
+        options, labels, W = self.options, batch.labels, self.trained_prototypes(member)
         own = F.cross_entropy(arcface(W, embeddings, labels, options.scale, options.margin), labels)
         apart = (F.normalize(W, dim=1) - self.means).square().mean()
         cosines = (embeddings * self.means[labels]).sum(dim=1)

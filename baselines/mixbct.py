@@ -55,8 +55,7 @@ class Mixed(PrivateClassifiers):
         near = (self._of_teacher * self.means[labels]).sum(dim=1) >= self.least
         replaced = drawn.to(labels.device) & near
         mixed = torch.where(replaced[:, None], self._of_teacher, embeddings)
-        W = self.classifiers[member].weight
-        assert isinstance(W, Tensor)
+        W = self.trained_prototypes(member)
         found = arcface(W, mixed, labels, options.scale, options.margin)
         return Outcome(F.cross_entropy(found, labels), {"replaced": replaced.float().mean()})
 

@@ -27,15 +27,14 @@ class Options:
     temperature: float = at_least(1e-6, 0.1)
 
 
-class Consensus(Imitation):
+class Consensus(Imitation[Options]):
     """Adds -log of the shares of positives in the queue, weighed by what the teacher thinks."""
 
     queue: Tensor
     queue_labels: Tensor
 
     def __init__(self, problem: Problem, tie: Tie, options: Options):
-        super().__init__(problem, tie)
-        self.options = options
+        super().__init__(problem, tie, options)
         self.register_buffer("queue", torch.zeros(options.queue, problem.dim))
         self.register_buffer("queue_labels", torch.full((options.queue,), -1))
 

@@ -14,8 +14,7 @@ from sfsc.options import at_least
 from sfsc.training.batch import Batch
 from sfsc.training.family import Family
 from sfsc.training.imitation import Imitation
-from sfsc.training.objectives import Problem
-from sfsc.training.upgrade import Tie, one_by_one
+from sfsc.training.upgrade import one_by_one
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,8 @@ class Options:
     """Of the model's own similarities."""
 
 
-class Relations(Imitation):
+class Relations(Imitation[Options]):
     """Adds three squared errors: of the cosine, and of two matrices of similarities."""
-
-    def __init__(self, problem: Problem, tie: Tie, options: Options):
-        super().__init__(problem, tie)
-        self.options = options
 
     def term(self, embeddings: Tensor, of_teacher: Tensor, batch: Batch) -> Tensor:
         options = self.options

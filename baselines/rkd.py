@@ -14,8 +14,7 @@ from sfsc.options import at_least
 from sfsc.training.batch import Batch
 from sfsc.training.family import Family
 from sfsc.training.imitation import Imitation
-from sfsc.training.objectives import Problem
-from sfsc.training.upgrade import Tie, one_by_one
+from sfsc.training.upgrade import one_by_one
 
 
 @dataclass(frozen=True)
@@ -24,12 +23,8 @@ class Options:
     angles: float = at_least(0, 50.0)
 
 
-class Relational(Imitation):
+class Relational(Imitation[Options]):
     """Adds smooth errors of the distances in the batch, over their mean, and of the angles."""
-
-    def __init__(self, problem: Problem, tie: Tie, options: Options):
-        super().__init__(problem, tie)
-        self.options = options
 
     def term(self, embeddings: Tensor, of_teacher: Tensor, batch: Batch) -> Tensor:
         distances = F.smooth_l1_loss(_distances(embeddings), _distances(of_teacher))

@@ -56,6 +56,22 @@ _SEED = click.IntRange(0, 2**63 - 1)
 _seed = click.option("--seed", type=_SEED, required=True, help="One of the profile's seeds.")
 
 
+# What `evaluate`, `refresh` and `mixed` have in common.
+_ground_truth = click.option(
+    "--ground-truth", type=_PATH, required=True, help="gnd_*.pkl, solution CSV or labels CSV."
+)
+_queries = click.option("--query", "queries", multiple=True, required=True, metavar="NAME=FILE.npy")
+_galleries = click.option(
+    "--gallery", "galleries", multiple=True, required=True, metavar="NAME=FILE.npy"
+)
+_query_ids = click.option(
+    "--query-ids", type=_PATH, help="GLDv2: one id per line, in the queries' row order."
+)
+_gallery_ids = click.option(
+    "--gallery-ids", type=_PATH, help="GLDv2: one id per line, in the gallery's row order."
+)
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
@@ -275,11 +291,9 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
 
 
 @main.command()
-@click.option(
-    "--ground-truth", type=_PATH, required=True, help="gnd_*.pkl, solution CSV or labels CSV."
-)
-@click.option("--query", "queries", multiple=True, required=True, metavar="NAME=FILE.npy")
-@click.option("--gallery", "galleries", multiple=True, required=True, metavar="NAME=FILE.npy")
+@_ground_truth
+@_queries
+@_galleries
 @click.option(
     "--translated-query",
     "translated_queries",
@@ -294,10 +308,8 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
     metavar="QUERY/GALLERY=FILE.npy",
     help="The same of the gallery of model GALLERY.",
 )
-@click.option("--query-ids", type=_PATH, help="GLDv2: one id per line, in the queries' row order.")
-@click.option(
-    "--gallery-ids", type=_PATH, help="GLDv2: one id per line, in the gallery's row order."
-)
+@_query_ids
+@_gallery_ids
 @click.option("--factory", help="Search by this faiss index, such as IVF4096,PQ64; default: exact.")
 @click.option("--parameters", default="", help="Of the faiss index, such as nprobe=16.")
 @click.option("--dataset", default="", help="Value of the dataset column.")
@@ -349,12 +361,12 @@ def evaluate(
 
 
 @main.command()
-@click.option("--ground-truth", type=_PATH, required=True, help="As of `evaluate`.")
+@_ground_truth
 @click.option("--query", type=_PATH, required=True, help="The new model's queries, a .npy file.")
 @click.option("--old", type=_PATH, required=True, help="The gallery as it is, a .npy file.")
 @click.option("--new", type=_PATH, required=True, help="The gallery by the new model.")
-@click.option("--query-ids", type=_PATH, help="As of `evaluate`.")
-@click.option("--gallery-ids", type=_PATH, help="As of `evaluate`.")
+@_query_ids
+@_gallery_ids
 @click.option("--seed", type=_SEED, default=0, help="Of the random order.")
 @click.option("--out", type=_PATH, required=True, help="The CSV to write.")
 def refresh(
@@ -406,11 +418,11 @@ def adapt(source: Path, target: Path, kind: str, applied: Path, seed: int, out: 
 
 
 @main.command("mixed")
-@click.option("--ground-truth", type=_PATH, required=True, help="As of `evaluate`.")
-@click.option("--query", "queries", multiple=True, required=True, metavar="NAME=FILE.npy")
-@click.option("--gallery", "galleries", multiple=True, required=True, metavar="NAME=FILE.npy")
-@click.option("--query-ids", type=_PATH, help="As of `evaluate`.")
-@click.option("--gallery-ids", type=_PATH, help="As of `evaluate`.")
+@_ground_truth
+@_queries
+@_galleries
+@_query_ids
+@_gallery_ids
 @click.option("--seed", type=_SEED, default=0, help="Of the draw.")
 @click.option("--out", type=_PATH, required=True, help="The CSV to write.")
 def mixed_gallery(

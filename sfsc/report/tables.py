@@ -158,8 +158,9 @@ def summary(results: Path, shown: Shown) -> list[Table]:
                 name = f"{dataset}, {protocol}: {_MEASURES[measure].removeprefix('mean ')}"
                 cells[name] = wide[dataset, measure].fillna(_ABSENT).to_numpy()
     caption = (
-        f"mAP in %: {spread(data['seeds'])}. Self-test: query and gallery by the same model, the "
-        "mean over models. Cross-test: by different models, the mean over ordered pairs."
+        f"The primary metric in %: {spread(data['seeds'])}. Self-test: query and gallery by the "
+        "same model, the mean over models. Cross-test: by different models, the mean over ordered "
+        "pairs."
     )
     return [Table("summary", caption, data, [Block("", cells.astype(object), 1)])]
 

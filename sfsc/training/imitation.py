@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Generic, TypeVar
 
 from torch import Tensor
 
@@ -9,16 +10,19 @@ from sfsc.training.batch import Batch
 from sfsc.training.objectives import Outcome, PrivateClassifiers, Problem
 from sfsc.training.upgrade import Tie
 
+TheOptions = TypeVar("TheOptions")
 
-class Imitation(PrivateClassifiers):
+
+class Imitation(PrivateClassifiers, Generic[TheOptions]):
     """Cross entropy by a classifier of the model's own, and a term that compares it with a teacher.
 
     The term is recorded as `imitation`.
     """
 
-    def __init__(self, problem: Problem, tie: Tie):
+    def __init__(self, problem: Problem, tie: Tie, options: TheOptions):
+        """`options` are the method's."""
         super().__init__(problem)
-        self.tie, self._of_teacher = tie, Tensor()
+        self.tie, self.options, self._of_teacher = tie, options, Tensor()
 
     def begin(self, batch: Batch) -> None:
         self._of_teacher = self.tie.network(batch.images)

@@ -137,12 +137,13 @@ class PrivateClassifiers(Classifiers):
 
     def logits(self, member: int, embeddings: Tensor) -> Tensor:
         """The logits (B, K) of a member's unit embeddings (B, D)."""
-        return logits(self._weight(member), embeddings, self.scale)
+        return logits(self.trained_prototypes(member), embeddings, self.scale)
 
     def prototypes(self, member: int) -> Tensor:
-        return self._weight(member).detach().cpu()
+        return self.trained_prototypes(member).detach().cpu()
 
-    def _weight(self, member: int) -> Tensor:
+    def trained_prototypes(self, member: int) -> Tensor:
+        """The prototype matrix of a member as it is trained: (K, D)."""
         classifier = self.classifiers[member]
         assert isinstance(classifier, nn.Linear)
         return classifier.weight

@@ -2,6 +2,7 @@
 # make test   the environment, then the tests
 # make bench  speed and memory, measured on this machine, to results/benchmarks/; with QUICK=1
 #             small sizes that measure nothing, in less than a minute
+# make study   the units of the study that are missing, then its verdicts
 # make lint   ruff and mypy
 # make test-slurm   the tiny profile through a SLURM of one node (root, Debian)
 VENV := .venv
@@ -24,7 +25,7 @@ endif
 # Tools run as `python -m`: below a space and a dollar sign, the scripts that pip writes do not start.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: all test bench lint test-slurm
+.PHONY: all test bench study lint test-slurm
 .DELETE_ON_ERROR:
 
 all: $(READY)
@@ -39,6 +40,9 @@ test-slurm: $(READY_DEV)
 
 bench: $(READY_DEV)
 	python -m benchmarks.run $(if $(QUICK),--quick)
+
+study: $(READY)
+	python -m snakemake --snakefile workflow/study.smk --cores all
 
 lint: $(READY_DEV)
 	python -m ruff check .

@@ -237,6 +237,52 @@ def tensorboard(file: Path, out: Path) -> None:
     export(config.results(profile), config.method_names(profile), out)
 
 
+_study = click.option(
+    "--study", "file", type=_PATH, default=Path("config/study.yaml"), help="A study's YAML file."
+)
+_study_set = click.option("--set", "name", required=True, help="A name of the study's sets.")
+
+
+@main.group(cls=_Commands)
+def study() -> None:
+    """Run units of a study, and decide its hypotheses; `make study` does both."""
+
+
+@study.command()
+@_study
+@_study_set
+@_seed
+def draw(file: Path, name: str, seed: int) -> None:
+    """Draw the generated data of a unit, where it has some."""
+    from sfsc.study.plan import Unit, read_study
+    from sfsc.study.unit import draw as draw_data
+
+    draw_data(read_study(file).profile(Unit(name, "", seed)))
+
+
+@study.command("run")
+@_study
+@_study_set
+@click.option("--arm", required=True, help="One of the methods of the set's profile.")
+@_seed
+def run_unit(file: Path, name: str, arm: str, seed: int) -> None:
+    """Train, embed and score one unit; what was cut off goes on."""
+    from sfsc.study.plan import Unit, read_study
+    from sfsc.study.unit import run
+
+    run(read_study(file), Unit(name, arm, seed))
+
+
+@study.command()
+@_study
+def verdicts(file: Path) -> None:
+    """Decide the hypotheses by the units that have been run."""
+    from sfsc.study.plan import read_study
+    from sfsc.study.verdicts import write_verdicts
+
+    write_verdicts(read_study(file))
+
+
 @main.command()
 @_config
 @click.option("--eval-set", required=True, help="A name of eval_sets.")

@@ -39,26 +39,9 @@ def evaluate_method(
     """
     means: list[pd.DataFrame] = []
     per_query: list[pd.DataFrame] = []
-    opened = []
-    for seed in seeds:  # all files are checked before any is searched
-        folders = {
-            name: layout.embeddings(results, eval_set, method, seed, name) for name in models
-        }
-        queries = {name: folder / "query.npy" for name, folder in folders.items()}
-        galleries = {name: folder / "gallery.npy" for name, folder in folders.items()}
-        translated_queries = {
-            (name, other): path
-            for name, folder in folders.items()
-            for other, path in layout.translated(folder, "query").items()
-        }
-        translated_galleries = {
-            (other, name): path
-            for name, folder in folders.items()
-            for other, path in layout.translated(folder, "gallery").items()
-        }
-        opened.append(
-            open_files(ground_truth, queries, galleries, translated_queries, translated_galleries)
-        )
+    opened = [  # all files are checked before any is searched
+        open_family(results, ground_truth, eval_set, method, seed, models) for seed in seeds
+    ]
     floors: list[pd.DataFrame] = []
     random = random_floor(ground_truth)
     for place, (seed, files) in enumerate(zip(seeds, opened, strict=True)):
@@ -93,6 +76,33 @@ def evaluate_method(
         folder / "per_query.parquet",
         pd.concat(means, ignore_index=True),
         pd.concat(per_query, ignore_index=True),
+    )
+
+
+def open_family(
+    results: Path,
+    ground_truth: GroundTruth,
+    eval_set: str,
+    method: str,
+    seed: int,
+    models: Sequence[str],
+) -> Opened:
+    """The embedding files of a family, those of translated embeddings among them, checked."""
+    folders = {name: layout.embeddings(results, eval_set, method, seed, name) for name in models}
+    return open_files(
+        ground_truth,
+        {name: folder / "query.npy" for name, folder in folders.items()},
+        {name: folder / "gallery.npy" for name, folder in folders.items()},
+        {
+            (name, other): path
+            for name, folder in folders.items()
+            for other, path in layout.translated(folder, "query").items()
+        },
+        {
+            (other, name): path
+            for name, folder in folders.items()
+            for other, path in layout.translated(folder, "gallery").items()
+        },
     )
 
 

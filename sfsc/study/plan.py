@@ -1,0 +1,128 @@
+"""What a study consists of: sets, their units, and the hypotheses that the units decide."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sfsc import config
+from sfsc.config import Config
+from sfsc.files import InputError
+from sfsc.options import from_section
+
+EQUIVALENT = 0.01
+"""A smaller difference is none: one point."""
+
+
+@dataclass(frozen=True)
+class StudySet:
+    """A data set with a profile of its own; its `methods` are the arms."""
+
+    profile: str
+    protocol: str
+    """The one that decides."""
+    seeds: tuple[int, ...]
+    """The first and the last training seed; each is a unit."""
+    generators: tuple[int, ...] = ()
+    """Of generated data: generator seeds, each for an equal share of the units, in order."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A claim: that a weighted sum of arms, in one measure, is above a bound."""
+
+    name: str
+    claim: str
+    contrast: Mapping[str, float]
+    measure: str
+    """One of sfsc.retrieval.compatibility, or `widest`: the self-test of the last member."""
+    above: float = 0.0
+
+
+class Unit(NamedTuple):
+    """One training of one arm on one draw of the data."""
+
+    set: str
+    arm: str
+    seed: int
+
+    @property
+    def file(self) -> Path:
+        """Where its scores are, below the folder of units."""
+        return Path(self.set, self.arm, f"{self.seed}.json")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A file such as config/study.yaml."""
+
+    units: Path
+    sets: Mapping[str, StudySet]
+    hypotheses: tuple[Hypothesis, ...]
+
+    def all_units(self) -> Iterator[Unit]:
+        """Every unit, seed by seed, so that arms of one seed are comparable early."""
+        for name, each in self.sets.items():
+            arms = config.method_names(config.read(Path(each.profile)))
+            for seed in _seeds(each):
+                yield from (Unit(name, arm, seed) for arm in arms)
+
+    def missing(self) -> list[Unit]:
+        """The units that nobody has run yet."""
+        return [unit for unit in self.all_units() if not (self.units / unit.file).exists()]
+
+    def draw_of(self, unit: Unit) -> int:
+        """The first training seed of the units that share this one's data."""
+        of = self.sets[unit.set]
+        units = len(_seeds(of)) // max(1, len(of.generators))
+        return unit.seed - (unit.seed - of.seeds[0]) % units
+
+    def profile(self, unit: Unit) -> Config:
+        """The profile of one unit: of its seed alone, on the data of its generator seed."""
+        of = self.sets[unit.set]
+        profile: Config = {**config.read(Path(of.profile)), "seeds": [unit.seed]}
+        if not of.generators:
+            return profile
+        units = len(_seeds(of)) // len(of.generators)
+        return _drawn_by(profile, of.generators[(unit.seed - of.seeds[0]) // units])
+
+
+def read_study(path: Path) -> Study:
+    """The study of a YAML file; InputError, which names the key, for what does not fit."""
+    given = config.load(path)
+    if not isinstance(given, dict) or set(given) != {"units", "sets", "hypotheses"}:
+        raise InputError(f"{path}: has the sections units, sets and hypotheses, and no others")
+    sets = {
+        name: from_section(StudySet, section, f"{path}: sets.{name}")
+        for name, section in given["sets"].items()
+    }
+    for name, each in sets.items():
+        if len(each.seeds) != 2 or each.seeds[0] > each.seeds[1]:
+            raise InputError(f"{path}: sets.{name}.seeds: write the first and the last one")
+        if each.generators and len(_seeds(each)) % len(each.generators):
+            raise InputError(f"{path}: sets.{name}.generators: each must have as many units")
+    hypotheses = tuple(Hypothesis(**each) for each in given["hypotheses"])
+    return Study(Path(given["units"]), sets, hypotheses)
+
+
+def _seeds(of: StudySet) -> range:
+    return range(of.seeds[0], of.seeds[1] + 1)
+
+
+def _drawn_by(profile: Config, generator: int) -> Config:
+    """The profile with the data of another generator seed, in a folder of its own."""
+    root = profile["synthetic"]["path"]
+    own = f"{root}-{generator}"
+
+    def moved(entries: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: entry | {"path": own + entry["path"].removeprefix(root)}
+            for name, entry in entries.items()
+        }
+
+    return {
+        **profile,
+        "synthetic": profile["synthetic"] | {"path": own, "seed": generator},
+        "train_sets": moved(profile["train_sets"]),
+        "eval_sets": moved(profile["eval_sets"]),
+    }

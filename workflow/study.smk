@@ -15,10 +15,16 @@ STUDY = config.get("study", "config/study.yaml")
 SFSC = f"{shlex.quote(sys.executable)} -P -m sfsc study"
 try:
     study = read_study(Path(STUDY))
-    MISSING = study.missing()
-    DRAWS = {unit: study.draw_of(unit) for unit in MISSING}
 except InputError as error:
     raise WorkflowError(str(error)) from None
+MISSING = []
+for name in study.sets:
+    try:
+        MISSING += study.missing(name)
+    except InputError as error:  # other sets go on without it
+        if workflow.is_main_process:
+            print(f"{name} is left out: {error}", file=sys.stderr)
+DRAWS = {unit: study.draw_of(unit) for unit in MISSING}
 
 
 rule verdicts:

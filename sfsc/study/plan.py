@@ -1,6 +1,6 @@
 """What a study consists of: sets, their units, and the hypotheses that the units decide."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,16 +60,22 @@ class Study:
     sets: Mapping[str, StudySet]
     hypotheses: tuple[Hypothesis, ...]
 
-    def all_units(self) -> Iterator[Unit]:
-        """Every unit, seed by seed, so that arms of one seed are comparable early."""
-        for name, each in self.sets.items():
-            arms = config.method_names(config.read(Path(each.profile)))
-            for seed in _seeds(each):
-                yield from (Unit(name, arm, seed) for arm in arms)
+    def arms(self, name: str) -> list[str]:
+        """The arms of a set: the methods of its profile, whether or not its data are there."""
+        return config.method_names(config.load(Path(self.sets[name].profile)))
 
-    def missing(self) -> list[Unit]:
-        """The units that nobody has run yet."""
-        return [unit for unit in self.all_units() if not (self.units / unit.file).exists()]
+    def missing(self, name: str) -> list[Unit]:
+        """The units of a set that nobody has run yet; all arms of a seed before the next seed.
+
+        Raises InputError where there are some and the profile is not in order, as without its data.
+        """
+        units = (
+            Unit(name, arm, seed) for seed in _seeds(self.sets[name]) for arm in self.arms(name)
+        )
+        missing = [unit for unit in units if not (self.units / unit.file).exists()]
+        if missing:
+            config.read(Path(self.sets[name].profile))
+        return missing
 
     def draw_of(self, unit: Unit) -> int:
         """The first training seed of the units that share this one's data."""
@@ -101,8 +107,18 @@ def read_study(path: Path) -> Study:
             raise InputError(f"{path}: sets.{name}.seeds: write the first and the last one")
         if each.generators and len(_seeds(each)) % len(each.generators):
             raise InputError(f"{path}: sets.{name}.generators: each must have as many units")
-    hypotheses = tuple(Hypothesis(**each) for each in given["hypotheses"])
+    hypotheses = tuple(
+        _hypothesis(each, f"{path}: hypotheses[{number}]")
+        for number, each in enumerate(given["hypotheses"])
+    )
     return Study(Path(given["units"]), sets, hypotheses)
+
+
+def _hypothesis(given: Any, place: str) -> Hypothesis:
+    try:
+        return Hypothesis(**given)
+    except TypeError as error:
+        raise InputError(f"{place}: {error}; see sfsc.study.plan.Hypothesis") from None
 
 
 def _seeds(of: StudySet) -> range:

@@ -273,6 +273,16 @@ def run_unit(file: Path, name: str, arm: str, seed: int) -> None:
     run(read_study(file), Unit(name, arm, seed))
 
 
+@study.command("conflicts")
+@click.option("--map", "file", type=_PATH, default=Path("config/study/conflicts.yaml"))
+@click.option("--out", type=_PATH, default=Path("results/published/study/conflicts"))
+def map_conflicts(file: Path, out: Path) -> None:
+    """Measure the cells of the map of conflict that are missing, and render it."""
+    from sfsc.study.conflicts import measure_all
+
+    measure_all(file, out)
+
+
 @study.command()
 @_study
 def verdicts(file: Path) -> None:

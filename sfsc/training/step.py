@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -83,6 +83,36 @@ class Step:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self._gradients.clear()
+        losses, records = self._differentiate(batch, turn)
+        with self._part("aggregation"):
+            gram, layers = self._gradients.grams()
+            self._gradients.combine(self._aggregation(gram, random))
+            # The diagnosis is of the whole network, whatever the scope of the projection.
+            whole = layers.sum(dim=0)
+            values = [self._measured(losses, records), whole.diagonal().sqrt()]
+            if len(self.names) > 1:
+                share, cosines = conflicts(whole)
+                values += [share[None], cosines]
+                self.conflicts.add(layers)
+        with self._part("optimiser"):
+            if options.clip_norm is not None:
+                nn.utils.clip_grad_norm_(self.modules.parameters(), options.clip_norm)
+            self.optimiser.step()
+        return torch.cat(values)
+
+    def gram(self, batches: Iterable[Batch]) -> Tensor:
+        """G = J J^T (m, m), float64, of the gradients summed over batches; updates no weight."""
+        self._gradients.clear()
+        for batch in batches:
+            self._differentiate(batch, range(len(self.names)))
+        _, layers = self._gradients.grams()
+        return layers.sum(dim=0)
+
+    def _differentiate(
+        self, batch: Batch, turn: Sequence[int]
+    ) -> tuple[dict[int, Tensor], dict[int, dict[str, Tensor]]]:
+        """Add a batch's gradients to the rows; the losses and records of the members in `turn`."""
+        options = self._options
         self._objective.begin(batch)
         losses: dict[int, Tensor] = {}
         records: dict[int, dict[str, Tensor]] = {}
@@ -108,21 +138,7 @@ class Step:
             earlier[index] = directions.detach()
             losses[index] = outcome.loss.detach()
             records[index] = dict(outcome.records)
-        with self._part("aggregation"):
-            gram, layers = self._gradients.grams()
-            self._gradients.combine(self._aggregation(gram, random))
-            # The diagnosis is of the whole network, whatever the scope of the projection.
-            whole = layers.sum(dim=0)
-            values = [self._measured(losses, records), whole.diagonal().sqrt()]
-            if len(self.names) > 1:
-                share, cosines = conflicts(whole)
-                values += [share[None], cosines]
-                self.conflicts.add(layers)
-        with self._part("optimiser"):
-            if options.clip_norm is not None:
-                nn.utils.clip_grad_norm_(self.modules.parameters(), options.clip_norm)
-            self.optimiser.step()
-        return torch.cat(values)
+        return losses, records
 
     def _measured(self, losses: dict[int, Tensor], records: dict[int, dict[str, Tensor]]) -> Tensor:
         """The losses, then each record, of all members, float64."""

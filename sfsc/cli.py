@@ -288,7 +288,7 @@ def map_conflicts(file: Path, out: Path) -> None:
 def verdicts(file: Path) -> None:
     """Decide the hypotheses by the units that have been run."""
     from sfsc.study.plan import read_study
-    from sfsc.study.verdicts import write_verdicts
+    from sfsc.study.write import write_verdicts
 
     write_verdicts(read_study(file))
 

@@ -13,26 +13,25 @@ from sfsc.study.plan import Unit, read_study
 
 STUDY = config.get("study", "config/study.yaml")
 SFSC = f"{shlex.quote(sys.executable)} -P -m sfsc study"
+MISSING = []
 try:
     study = read_study(Path(STUDY))
+    for name in study.sets:
+        try:
+            MISSING += study.missing(name)
+        except InputError as error:  # the other sets go on without it
+            if workflow.is_main_process:
+                print(f"{name} is left out: {error}", file=sys.stderr)
 except InputError as error:
     raise WorkflowError(str(error)) from None
-MISSING = []
-for name in study.sets:
-    try:
-        MISSING += study.missing(name)
-    except InputError as error:  # other sets go on without it
-        if workflow.is_main_process:
-            print(f"{name} is left out: {error}", file=sys.stderr)
 DRAWS = {unit: study.draw_of(unit) for unit in MISSING}
 
 
+# Without an output: what is there is decided anew each time.
 rule verdicts:
     default_target: True
     input:
         [study.units / unit.file for unit in MISSING],
-    output:
-        touch(f"{study.units.parent}/.decided"),
     shell:
         "{SFSC} verdicts --study {STUDY:q}"
 
@@ -40,8 +39,10 @@ rule verdicts:
 rule draw:
     output:
         touch("data/study/.drawn/{set}-{seed}"),
+    log:
+        "results/study/logs/draw-{set}-{seed}.log",
     shell:
-        "{SFSC} draw --study {STUDY:q} --set {wildcards.set:q} --seed {wildcards.seed}"
+        "{SFSC} draw --study {STUDY:q} --set {wildcards.set:q} --seed {wildcards.seed} 2> {log:q}"
 
 
 rule unit:
@@ -49,6 +50,8 @@ rule unit:
         lambda w: f"data/study/.drawn/{w.set}-{DRAWS[Unit(w.set, w.arm, int(w.seed))]}",
     output:
         f"{study.units}/{{set}}/{{arm}}/{{seed}}.json",
+    log:
+        "results/study/logs/{set}-{arm}-{seed}.log",
     shell:
         "{SFSC} run --study {STUDY:q} --set {wildcards.set:q} --arm {wildcards.arm:q}"
-        " --seed {wildcards.seed}"
+        " --seed {wildcards.seed} 2> {log:q}"

@@ -17,6 +17,7 @@ from sfsc import config
 from sfsc.config import Config
 from sfsc.files import InputError, replacing
 from sfsc.seeds import generator
+from sfsc.study.figures import draw_map
 from sfsc.study.unit import draw
 from sfsc.training.aggregation import Aggregation, conflicts, total
 from sfsc.training.batch import Batch
@@ -77,6 +78,7 @@ def measure_all(path: Path, out: Path) -> None:
     found = table(out)
     with replacing(out.with_suffix(".csv")) as beside:
         found.to_csv(beside, index=False)
+    draw_map(found, out.with_suffix(".png"))
     with replacing(out.with_suffix(".md")) as beside:
         beside.write_text(f"{found.to_markdown(index=False, floatfmt='.3f')}\n\n{_LEGEND}\n")
 

@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
-from sfsc.files import InputError, replacing
+from sfsc.files import InputError
 from sfsc.retrieval.compatibility import measures
 from sfsc.retrieval.inference import LEAST_UNITS, half_width, holm, sign_flip_p
 from sfsc.study.plan import EQUIVALENT, Hypothesis, Study, StudySet
@@ -143,20 +143,8 @@ def in_words(weights: Mapping[str, float]) -> str:
     return " ".join([first.removeprefix("+ "), *others])
 
 
-def write_verdicts(study: Study) -> None:
-    """Write verdicts.csv, verdicts.md and training.csv next to the folder of units."""
-    folder, found = study.units.parent, decide(study)
-    if not found:
-        raise InputError(f"{study.units}: holds no unit yet; run `make study`")
-    with replacing(folder / "verdicts.csv") as beside:
-        _table(found).to_csv(beside, index=False)
-    with replacing(folder / "training.csv") as beside:
-        _training(study).to_csv(beside, index=False)
-    with replacing(folder / "verdicts.md") as beside:
-        beside.write_text(_page(study, found))
-
-
-def _table(found: Iterable[Decision]) -> pd.DataFrame:
+def as_table(found: Iterable[Decision]) -> pd.DataFrame:
+    """One row per decision, full values."""
     return pd.DataFrame(
         {
             "set": each.set,
@@ -173,7 +161,8 @@ def _table(found: Iterable[Decision]) -> pd.DataFrame:
     )
 
 
-def _page(study: Study, found: Sequence[Decision]) -> str:
+def as_page(study: Study, found: Sequence[Decision]) -> str:
+    """The verdicts in Markdown, set by set."""
     parts = ["# The study's verdicts", _RULES]
     for name, of in study.sets.items():
         decisions = [each for each in found if each.set == name]
@@ -223,7 +212,7 @@ def _markdown(decisions: Iterable[Decision]) -> str:
 
 def _conflict(study: Study, name: str) -> str:
     """What training recorded in a set, in one line per question."""
-    rows = _training(study)
+    rows = recorded(study)
     rows = rows[rows["set"] == name]
     share = rows[rows["quantity"] == "conflict_share"].groupby("arm")["value"].mean()
     lines = [
@@ -248,7 +237,7 @@ def _same_order(of_unit: pd.DataFrame) -> bool:
     return bool((order["loss"] == order["uncertainty"]).all())
 
 
-def _training(study: Study) -> pd.DataFrame:
+def recorded(study: Study) -> pd.DataFrame:
     """What training recorded: columns set, arm, seed, quantity, model, value."""
     rows = [
         (name, unit["arm"], unit["seed"], quantity, model, value)

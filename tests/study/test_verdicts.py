@@ -9,7 +9,8 @@ import scipy.stats
 
 from sfsc.files import InputError
 from sfsc.study.plan import Hypothesis, Study, StudySet, Unit, read_study
-from sfsc.study.verdicts import decide, evidence, in_words, power, verdict, write_verdicts
+from sfsc.study.verdicts import decide, evidence, in_words, power, verdict
+from sfsc.study.write import write_verdicts
 
 PROFILE = "config/study/landmarks.yaml"
 

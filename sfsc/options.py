@@ -109,6 +109,9 @@ def _value(kind: Any, value: Any, place: str) -> Any:
     elif origin is tuple:
         if isinstance(value, list | tuple):
             return tuple(_value(args[0], each, place) for each in value)
+    elif origin is Mapping:
+        if isinstance(value, Mapping):
+            return value
     elif kind is str:
         if isinstance(value, str):
             return value
@@ -135,6 +138,8 @@ def _words(kind: Any) -> str:
         return "one of " + ", ".join(map(str, args))
     if origin is tuple:
         return "a list of values, each " + _words(args[0])
+    if origin is Mapping:
+        return "a section of keys and values"
     return {str: "text", int: "a whole number", float: "a finite number", bool: "true or false"}[
         kind
     ]

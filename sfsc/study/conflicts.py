@@ -5,7 +5,7 @@ Accuracy is not looked at, so that a regime for a study can be chosen from it.
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from sfsc.config import Config
 from sfsc.files import InputError, replacing
 from sfsc.seeds import generator
 from sfsc.study.figures import draw_map
+from sfsc.study.plan import changed
 from sfsc.study.unit import draw
 from sfsc.training.aggregation import Aggregation, conflicts, total
 from sfsc.training.batch import Batch
@@ -62,7 +63,7 @@ def cells(path: Path) -> list[Cell]:
             for value, change in values.items():
                 own = dict(change)
                 of = own.pop("method", method)
-                profile = config.check(_changed(base, own), f"{path}: factors.{factor}.{value}")
+                profile = config.check(changed(base, own), f"{path}: factors.{factor}.{value}")
                 found.append(Cell(factor, str(value), of, profile))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{path}: has base, method and factors ({error!r})") from None
@@ -174,11 +175,3 @@ def table(folder: Path) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def _changed(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    changed = dict(base)
-    for key, value in change.items():
-        both = isinstance(value, Mapping) and isinstance(changed.get(key), Mapping)
-        changed[key] = _changed(changed[key], value) if both else value
-    return changed

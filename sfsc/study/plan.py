@@ -1,7 +1,7 @@
 """What a study consists of: sets, their units, and the hypotheses that the units decide."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,8 @@ class StudySet:
     """The first and the last training seed; each is a unit."""
     generators: tuple[int, ...] = ()
     """Of generated data: generator seeds, each for an equal share of the units, in order."""
+    change: Mapping[str, Any] = field(default_factory=dict)
+    """What of the profile is otherwise, section by section, such as the optimiser."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Study:
         )
         missing = [unit for unit in units if not (self.units / unit.file).exists()]
         if missing:
-            config.read(Path(self.sets[name].profile))
+            self._profile_of(name)
         return missing
 
     def draw_of(self, unit: Unit) -> int:
@@ -86,11 +88,17 @@ class Study:
     def profile(self, unit: Unit) -> Config:
         """The profile of one unit: of its seed alone, on the data of its generator seed."""
         of = self.sets[unit.set]
-        profile: Config = {**config.read(Path(of.profile)), "seeds": [unit.seed]}
+        profile = self._profile_of(unit.set) | {"seeds": [unit.seed]}
         if not of.generators:
             return profile
         units = len(_seeds(of)) // len(of.generators)
         return _drawn_by(profile, of.generators[(unit.seed - of.seeds[0]) // units])
+
+    def _profile_of(self, name: str) -> Config:
+        """The checked profile of a set; its results have the set's name."""
+        of = self.sets[name]
+        given = changed(config.read(Path(of.profile)), of.change)
+        return config.check(given | {"profile": f"study-{name}"}, f"{of.profile}, for {name}")
 
 
 def read_study(path: Path) -> Study:
@@ -112,6 +120,15 @@ def read_study(path: Path) -> Study:
         for number, each in enumerate(given["hypotheses"])
     )
     return Study(Path(given["units"]), sets, hypotheses)
+
+
+def changed(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `change`, section by section."""
+    found = dict(base)
+    for key, value in change.items():
+        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+        found[key] = changed(found[key], value) if both else value
+    return found
 
 
 def _hypothesis(given: Any, place: str) -> Hypothesis:

@@ -107,6 +107,9 @@ def test_the_committed_study():
     of = study.sets["landmarks"]
     draws = [study.draw_of(Unit("landmarks", "sfsc", seed)) for seed in range(101, 121)]
     assert draws == [101] * 4 + [105] * 4 + [109] * 4 + [113] * 4 + [117] * 4
+    sgd = study.profile(Unit("landmarks-sgd", "sfsc", 101))
+    assert (sgd["training"]["optimiser"], sgd["training"]["epochs"]) == ("sgd", 6)
+    assert sgd["profile"] == "study-landmarks-sgd"
     drawn = study.profile(Unit("landmarks", "sfsc", 120))
     assert drawn["synthetic"]["seed"] == of.generators[-1]
     assert drawn["eval_sets"]["landmarks"]["path"] == "data/study/landmarks-15/gldv2"

@@ -238,7 +238,11 @@ def tensorboard(file: Path, out: Path) -> None:
 
 
 _study = click.option(
-    "--study", "file", type=_PATH, default=Path("config/study.yaml"), help="A study's YAML file."
+    "--study",
+    "file",
+    type=_PATH,
+    default=Path("config/study/study.yaml"),
+    help="A study's YAML file.",
 )
 _study_set = click.option("--set", "name", required=True, help="A name of the study's sets.")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from sfsc.files import InputError
 from sfsc.study.plan import Unit, read_study
 
-STUDY = config.get("study", "config/study.yaml")
+STUDY = config.get("study", "config/study/study.yaml")
 SFSC = f"{shlex.quote(sys.executable)} -P -m sfsc study"
 MISSING = []
 try:

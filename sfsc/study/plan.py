@@ -56,7 +56,7 @@ class Unit(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """A file such as config/study.yaml."""
+    """A file such as config/study/study.yaml."""
 
     units: Path
     sets: Mapping[str, StudySet]

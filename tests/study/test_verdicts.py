@@ -101,7 +101,7 @@ def test_contrasts_in_words():
 
 
 def test_the_committed_study():
-    study = read_study(Path("config/study.yaml"))
+    study = read_study(Path("config/study/study.yaml"))
     arms = {arm for of in study.hypotheses for arm in of.contrast}
     assert all(arms <= set(study.arms(name)) for name in study.sets)
     of = study.sets["landmarks"]

@@ -1,7 +1,7 @@
 """Run the units of a study that nobody has run yet, then decide its hypotheses.
 
 snakemake --snakefile workflow/study.smk --cores 8
-snakemake --snakefile workflow/study.smk --cores 8 --config study=config/study-landmarks.yaml
+snakemake --snakefile workflow/study.smk --cores 8 --config study=my-study.yaml
 """
 
 import shlex

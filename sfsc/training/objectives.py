@@ -187,9 +187,12 @@ class SharedClassifier(Classifiers):
     def forward(
         self, member: int, embeddings: Tensor, batch: Batch, earlier: Mapping[int, Tensor]
     ) -> Outcome:
-        of_all = logits(self.classifier.weight, embeddings, self.scale)
-        outcome: Outcome = self.loss(of_all, batch.labels)
+        outcome: Outcome = self.loss(self.logits(embeddings), batch.labels)
         return outcome
+
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """The logits (B, K) of unit embeddings (B, D)."""
+        return logits(self.classifier.weight, embeddings, self.scale)
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
         yield from self.classifier.parameters()

@@ -521,3 +521,15 @@ def test_torchjds_aggregators_train(make_task, aggregator):
     task = make_task(epochs=1)
     train(task, "sfsc-torchjd", aggregator=aggregator)
     assert models_of(task) == {"w050.safetensors", "w100.safetensors"}
+
+
+def test_swapped_labels_are_those_of_all_but_the_last():
+    swapped = of_file("swapped-labels", "SwappedLabels")(Problem(3, 8, 6, 4.0), 0.5)
+    labels = torch.tensor([0, 1, 2, 5])
+    embeddings = F.normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+    batch = Batch(torch.empty(4), labels, labels, 0, 1, torch.Generator())
+    scores = 4 * embeddings @ swapped.prototypes(0).T
+    for member, seen in ((0, [1, 0, 2, 5]), (1, [1, 0, 2, 5]), (2, [0, 1, 2, 5])):
+        loss = swapped(member, embeddings, batch, {}).loss
+        expected = F.cross_entropy(scores, torch.tensor(seen))
+        torch.testing.assert_close(loss.detach(), expected)

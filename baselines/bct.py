@@ -1,7 +1,7 @@
 """Backward-compatible training: every model is made compatible with one teacher.
 
 Shen et al., Towards Backward-Compatible Representation Learning, CVPR 2020, equation 4, with its
-influence weight at 1. By capacity the teacher is the widest model, by generations the one before.
+influence weight at 1.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from torch import Tensor
 from sfsc.method import Method
 from sfsc.options import at_least
 from sfsc.training.batch import Batch
-from sfsc.training.family import Family
+from sfsc.training.family import Family, TheTeacher
 from sfsc.training.objectives import FrozenClassifier, Outcome, PrivateClassifiers, Problem
 from sfsc.training.upgrade import one_by_one
 
@@ -37,11 +37,16 @@ class BackwardCompatible(PrivateClassifiers):
 class Options:
     weight: float = at_least(0, 1.0)
     """lambda, of the cross entropy against the teacher's classifier."""
+    teacher: TheTeacher = "scenario"
+    """The last member (the widest, or newest), the first, the one before, or as the scenario has
+    it: the last by capacity, the one before by generations."""
 
 
 def train(family: Family, options: Options) -> None:
     one_by_one(
-        family, lambda problem, tie: BackwardCompatible(problem, tie.prototypes(), options.weight)
+        family,
+        lambda problem, tie: BackwardCompatible(problem, tie.prototypes(), options.weight),
+        teacher=options.teacher,
     )
 
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -45,6 +45,9 @@ from sfsc.training.state import State
 from sfsc.training.step import Step
 from sfsc.training.task import Task
 from sfsc.training.trainable import Trainable
+
+TheTeacher = Literal["scenario", "last", "first", "before"]
+"""Which member is the teacher of another."""
 
 _EMBEDDED = 256
 """Images of the training set that pass through a network at a time."""
@@ -88,6 +91,11 @@ class Family:
         self._logs: list[TrainingLog] = []
         self._conflicts: list[pd.DataFrame] = []
         self._seconds = 0.0
+        self._seed_draws()
+
+    def _seed_draws(self) -> None:
+        """What a method draws itself, between trainings, is the same whether or not one resumed."""
+        torch.manual_seed(derive(self.task.seed, "method", len(self._fits)))
 
     def static(self, member: Member) -> SwitchableNetwork:
         """A new network of one member. Its initial weights depend on the seed and the name."""
@@ -102,16 +110,19 @@ class Family:
         """New networks that share nothing, to be trained together."""
         return SeparateNetworks([self.static(member) for member in members or self.members])
 
-    def ties(self) -> list[tuple[Member, Member | None]]:
+    def ties(self, teacher: TheTeacher = "scenario") -> list[tuple[Member, Member | None]]:
         """The members in the order of one-to-one training, each with the teacher it is tied to.
 
-        By capacity the teacher is the last member, the widest, for all others; by generations it
-        is the member before. The first to be trained has none.
+        The one that is trained first has none. The teacher of all others is the `last` member, the
+        `first`, or the one `before`; `scenario` is the last, the widest, by capacity, and the one
+        before by generations.
         """
-        if self.task.scenario == "generations":
+        if teacher == "scenario":
+            teacher = "before" if self.task.scenario == "generations" else "last"
+        if teacher == "before":
             return list(zip(self.members, [None, *self.members[:-1]], strict=True))
-        *others, widest = self.members
-        return [(widest, None), *((member, widest) for member in others)]
+        known = self.members[-1 if teacher == "last" else 0]
+        return [(known, None), *((member, known) for member in self.members if member != known)]
 
     def classes(self, member: Member) -> NDArray[np.int64]:
         """The labels in the training set of the classes that a member may see, sorted, (K,).
@@ -189,6 +200,7 @@ class Family:
         self._seconds += state.seconds
         fitted = Fitted(network, criterion, self.device)
         self._fits.append(fitted.digest())
+        self._seed_draws()
         return fitted
 
     def fit_alone(

@@ -19,6 +19,7 @@ from sfsc.training.log import Column
 from sfsc.training.objectives import Objective
 from sfsc.training.options import TrainingOptions
 from sfsc.training.processes import Processes
+from sfsc.training.scalarisation import Scalarisation
 from sfsc.training.trainable import Trainable
 
 
@@ -85,6 +86,8 @@ class Step:
         self._gradients.clear()
         losses, records = self._differentiate(batch, turn)
         with self._part("aggregation"):
+            if isinstance(self._aggregation, Scalarisation):
+                self._aggregation.observe(torch.stack([losses[index] for index in turn]))
             gram, layers = self._gradients.grams()
             self._gradients.combine(self._aggregation(gram, random))
             # The diagnosis is of the whole network, whatever the scope of the projection.

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sfsc.training.family import Family
+from sfsc.training.family import Family, TheTeacher
 from sfsc.training.fitted import Fitted, Teacher
 from sfsc.training.member import Member
 from sfsc.training.objectives import Classifiers, PrivateClassifiers, Problem
@@ -71,18 +71,20 @@ def one_by_one(
     family: Family,
     tied: Callable[[Problem, Tie], Classifiers],
     first: Callable[[Problem], Classifiers] = PrivateClassifiers,
+    teacher: TheTeacher = "scenario",
     **how: Any,
 ) -> dict[Member, Fitted[Classifiers]]:
     """Train and save every member: the one without a teacher first, the others with their ties.
 
-    `how` is what `Family.fit` takes, for the tied members. Returns what was trained.
+    `teacher` is as in `Family.ties`, `how` what `Family.fit` takes, for the tied members. Returns
+    what was trained.
     """
     fitted: dict[Member, Fitted[Classifiers]] = {}
-    for member, teacher in family.ties():
-        if teacher is None:
+    for member, known in family.ties(teacher):
+        if known is None:
             fitted[member] = family.fit_alone(member, first)
         else:
-            tie = Tie(family, member, teacher, fitted[teacher])
+            tie = Tie(family, member, known, fitted[known])
             fitted[member] = family.fit_alone(member, _bound(tied, tie), **how)
     return fitted
 

@@ -16,8 +16,10 @@ from sfsc.files import InputError
 from sfsc.method import describe, find, names
 from sfsc.switchable import maps, submodel, translation
 from sfsc.training.batch import Batch
+from sfsc.training.family import Family
 from sfsc.training.member import Member
 from sfsc.training.objectives import Problem
+from sfsc.training.scalarisation import Famo, TorchJD
 
 B, D, K, SCALE = 12, 8, 4, 16.0
 
@@ -244,8 +246,10 @@ def test_adapters_bring_every_pair_to_the_last_ones_space(make_task, method):
     assert not (task.models / "w100.gallery-for-w025.safetensors").exists()
 
 
-@pytest.mark.parametrize("method", ["fct", "ract"])
-@pytest.mark.parametrize("stop", [3, 9])
+@pytest.mark.parametrize(
+    ("method", "stop"),
+    [("fct", 3), ("fct", 9), ("ract", 3), ("ract", 9), ("bt2", 15), ("famo", 3), ("prunnet", 3)],
+)
 def test_two_stages_and_a_frozen_teacher_resume_to_the_same_bytes(make_task, method, stop):
     whole, broken = make_task("a", epochs=1), make_task("b", epochs=1, checkpoint_seconds=1e-9)
     train(whole, method)
@@ -533,3 +537,93 @@ def test_swapped_labels_are_those_of_all_but_the_last():
         loss = swapped(member, embeddings, batch, {}).loss
         expected = F.cross_entropy(scores, torch.tensor(seen))
         torch.testing.assert_close(loss.detach(), expected)
+
+
+def test_bt2_turns_to_the_free_model_and_stays_with_the_teacher(drawn):
+    f, g, batch = drawn
+    random = torch.Generator().manual_seed(1)
+    free = F.normalize(torch.randn(B, D, generator=random), dim=1)
+    W_old = torch.randn(K, D, generator=random)
+    tie = SimpleNamespace(network=lambda images: g, prototypes=lambda: W_old)
+    options = find("bt2").options(own=2.0, classifier=3.0, teacher=4.0)
+    objective = of_file("bt2", "BasisTransformation")(
+        Problem(1, D, K, SCALE), tie, options, lambda images: free
+    )
+    objective.begin(batch)
+
+    def expected(R):
+        own = 1 - F.cosine_similarity(f @ R.T, free).mean()
+        old = 1 - F.cosine_similarity(f, g).mean()
+        return 2 * own + 3 * F.cross_entropy(SCALE * f @ W_old.T, batch.labels) + 4 * old
+
+    term = objective(0, f, batch, {}).records["imitation"]
+    torch.testing.assert_close(term, expected(torch.eye(D)).detach())
+    turned = torch.linalg.qr(torch.randn(D, D, generator=random))[0]
+    objective.rotation.weight = turned
+    term = objective(0, f, batch, {}).records["imitation"]
+    torch.testing.assert_close(term, expected(turned).detach())
+    # Whatever a step of the optimiser does, it stays a rotation.
+    optimiser = torch.optim.SGD(objective.rotation.parameters(), lr=1.0)
+    objective(0, f, batch, {}).loss.backward()
+    optimiser.step()
+    R = objective.rotation.weight
+    torch.testing.assert_close(R @ R.T, torch.eye(D), atol=1e-5, rtol=0)
+
+
+def test_ssp_is_the_divergence_between_places_among_centroids(drawn):
+    f, g, _ = drawn
+    objective, term = imitation("ssp", "Structure", drawn, parts=2, scale=5.0, weight=2.0)
+    C = objective.centroids
+    assert C.shape == (2, B // 4, D // 2)
+    apart = []
+    for i in range(B):
+        for part in range(2):
+            cut = slice(part * D // 2, (part + 1) * D // 2)
+            mine, wanted = (
+                torch.softmax(5 * C[part] @ (e[i, cut] / e[i, cut].norm()), dim=0) for e in (f, g)
+            )
+            apart.append(float((wanted * (wanted / mine).log()).sum()))
+    assert term == pytest.approx(2 * np.mean(apart), rel=1e-4)
+    with pytest.raises(InputError, match="cannot be cut into 3 equal parts"):
+        imitation("ssp", "Structure", drawn, parts=3)
+
+
+def test_famo_is_torchjds_with_the_next_batch_as_the_one_after():
+    from torchjd.scalarization import FAMO
+
+    ours, theirs = Famo(3, 0.025, 0.001), FAMO(3)
+    random = torch.Generator().manual_seed(0)
+    for step in range(20):
+        losses = torch.rand(3, generator=random) + 0.1
+        if step:
+            theirs.update(losses)
+        asked = losses.clone().requires_grad_()
+        (weights,) = torch.autograd.grad(theirs(asked), asked)
+        ours.observe(losses)
+        found = ours(torch.eye(3, dtype=torch.float64)[None], random)
+        torch.testing.assert_close(found[0].float(), 3 * weights, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["GeometricMean", "Mean", "Random"])
+def test_a_scalarisation_weighs_by_its_derivative(name):
+    losses = torch.tensor([0.5, 1.0, 4.0])
+    scalarised = TorchJD(name)
+    scalarised.observe(losses)
+    gram = torch.eye(3, dtype=torch.float64).expand(2, 3, 3)
+    weights = scalarised(gram, torch.Generator().manual_seed(0))
+    assert weights.shape == (2, 3)
+    expected = {"GeometricMean": losses.prod() ** (1 / 3) / losses, "Mean": torch.ones(3)}
+    if name in expected:
+        torch.testing.assert_close(weights[0].float(), expected[name])
+    assert (weights > 0).all()
+
+
+def test_the_teacher_of_bct_is_chosen(make_task):
+    task = running(make_task(), "bct")
+    first, *others = task.members
+    family = Family.__new__(Family)
+    family.task, family.members = task, task.members
+    last = task.members[-1]
+    assert family.ties("first") == [(first, None), *((each, first) for each in others)]
+    assert family.ties("last")[0] == (last, None) == family.ties()[0]
+    assert family.ties("before")[1:] == list(zip(others, task.members[:-1], strict=True))

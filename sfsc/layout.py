@@ -1,6 +1,12 @@
 """Where the files of a profile's results are; `results` is results/<profile>."""
 
 from pathlib import Path
+from typing import Literal
+
+Side = Literal["query", "gallery"]
+"""Which embeddings of a model are translated where it meets another one."""
+
+SIDES: tuple[Side, ...] = ("query", "gallery")
 
 
 def models(results: Path, train_set: str, method: str, seed: int) -> Path:

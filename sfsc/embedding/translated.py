@@ -10,9 +10,10 @@ from torch import Tensor
 
 from sfsc import layout
 from sfsc.files import InputError, replacing
+from sfsc.layout import SIDES
 from sfsc.retrieval.embeddings import EmbeddingFile, Embeddings, blocks
 from sfsc.switchable import maps, translation
-from sfsc.switchable.translation import SIDES, Translation
+from sfsc.switchable.translation import Translation
 
 _ROWS = 2**14
 

@@ -21,6 +21,8 @@ _COLUMNS = [
     "multiply_adds",
     "file_bytes",
     "train_seconds",
+    "networks",
+    "translated",
 ]
 
 
@@ -29,8 +31,10 @@ def write_cost(
 ) -> None:
     """Write cost.csv: a row for each sub-model file of the methods.
 
-    multiply_adds are for one image; train_seconds is the whole family's, empty where the method
-    left no training record. A method without sub-model files has no rows.
+    multiply_adds are for one image; train_seconds and networks, how many trainings it took, are the
+    whole family's, empty where the method left no training record. `translated` is what of a model
+    passes through a map where it meets some other model: "query", "gallery", both, or nothing. A
+    method without sub-model files has no rows.
     """
     rows = [
         row
@@ -45,7 +49,8 @@ def write_cost(
 
 def _family_rows(results: Path, train_set: str, method: str, seed: int) -> list[dict[str, Any]]:
     record = layout.records(results, train_set, method, seed) / "summary.json"
-    seconds = json.loads(record.read_text())["train_seconds"] if record.exists() else None
+    known = json.loads(record.read_text()) if record.exists() else {}
+    models = layout.models(results, train_set, method, seed)
     return [
         {
             "train_set": train_set,
@@ -54,9 +59,13 @@ def _family_rows(results: Path, train_set: str, method: str, seed: int) -> list[
             "model": path.stem,
             **_header(path),
             "file_bytes": path.stat().st_size,
-            "train_seconds": seconds,
+            "train_seconds": known.get("train_seconds"),
+            "networks": known.get("networks"),
+            "translated": " ".join(
+                side for side in layout.SIDES if list(models.glob(f"{path.stem}.{side}-for-*"))
+            ),
         }
-        for path in layout.sub_models(layout.models(results, train_set, method, seed))
+        for path in layout.sub_models(models)
     ]
 
 

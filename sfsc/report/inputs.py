@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from sfsc.files import InputError
@@ -60,8 +61,13 @@ def read_compatibility(results: Path) -> pd.DataFrame:
 
 
 def read_cost(results: Path) -> pd.DataFrame:
-    """Read cost.csv: what each sub-model costs; `train_seconds` is its whole family's."""
-    return _read(results / "cost.csv", _COST_KEY, _COST_NUMBERS)
+    """Read cost.csv: what each sub-model costs; `train_seconds`, `networks` are the family's.
+
+    Files of earlier versions have no `networks` and no `translated`; both are empty then.
+    """
+    frame = _read(results / "cost.csv", _COST_KEY, _COST_NUMBERS)
+    unknown = {"networks": np.nan, "translated": np.nan}
+    return frame.assign(**{key: value for key, value in unknown.items() if key not in frame})
 
 
 def read_cost_and_latency(results: Path) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from sfsc.report.inputs import (
     over_seeds,
     primary,
     read_compatibility,
+    read_cost,
     read_cost_and_latency,
     read_metrics,
     read_per_query,
@@ -157,12 +158,52 @@ def summary(results: Path, shown: Shown) -> list[Table]:
             if (dataset, measure) in wide:
                 name = f"{dataset}, {protocol}: {_MEASURES[measure].removeprefix('mean ')}"
                 cells[name] = wide[dataset, measure].fillna(_ABSENT).to_numpy()
+    price = _price(read_cost(results), shown.methods)
+    cells = cells.merge(price, "left", on="method").fillna(_ABSENT)
     caption = (
         f"The primary metric in %: {spread(data['seeds'])}. Self-test: query and gallery by the "
         "same model, the mean over models. Cross-test: by different models, the mean over ordered "
         "pairs."
     )
+    if len(price.columns) > 1:
+        caption += _PRICE
     return [Table("summary", caption, data, [Block("", cells.astype(object), 1)])]
+
+
+_PRICE = (
+    " Trainings: how many networks are trained for a family, one after the other. Time: of all"
+    f" trainings, next to those of {_UPPER}, on the same machine and seed."
+)
+_DEPLOYED = {
+    frozenset[str](): "nothing",
+    frozenset({"query"}): "a map for queries",
+    frozenset({"gallery"}): "a mapped gallery for each query model",
+    frozenset({"query", "gallery"}): "maps for queries and galleries",
+}
+
+
+def _price(cost: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """What a method costs besides its sub-models: a row each, cells as people read them.
+
+    Columns: method, and trainings, time and what a deployment needs, where that is known.
+    """
+    cost = cost[cost["method"].isin(methods)].dropna(subset=["train_seconds"])
+    family = ["train_set", "method", "seed"]
+    whole = cost.drop_duplicates(family)
+    found = pd.DataFrame({"method": list(dict.fromkeys(whole["method"].astype(str)))})
+    if whole["networks"].notna().any():
+        networks = whole.groupby("method", observed=True)["networks"].max()
+        found["trainings"] = found["method"].map(networks).map("{:.0f}".format)
+    times = whole.pivot_table("train_seconds", family[::2], "method", observed=True)
+    if _UPPER in times and len(times.columns) > 1:
+        ratios = times.div(times[_UPPER], axis=0).mean()
+        found["time"] = found["method"].map(ratios).map("{:.1f} x".format)
+    if cost["translated"].notna().any():
+        found["at deployment"] = [
+            _DEPLOYED[frozenset(" ".join(cost.loc[cost["method"] == name, "translated"]).split())]
+            for name in found["method"]
+        ]
+    return found
 
 
 def _columns(results: Path, methods: Sequence[str]) -> pd.DataFrame:
@@ -265,6 +306,8 @@ def upgrade(results: Path, shown: Shown) -> list[Table]:
         "AM": "mean of newer on older (AM)",
         "BC": "last on older, less their self-tests (BC)",
         "FC": "each on the one before, less its self-test (FC)",
+        "NFR": "negative flips, old gallery",
+        "NFR_new": "negative flips, new gallery",
     }
     rows = _of_methods(read_compatibility(results), shown.methods, results)
     rows = rows[(rows["protocol"] != _LEFT_OUT) & rows["measure"].isin(names)]
@@ -279,7 +322,9 @@ def upgrade(results: Path, shown: Shown) -> list[Table]:
         f"Upgrades from old to new models, in %: {spread(data['seeds'])}. AC: the share of pairs "
         "whose newer model searches the older one's gallery better than the older one does. AM: "
         "the mean over galleries of older models, and one's own. BC and FC: points that are won or "
-        "lost by searching older galleries (Biondi et al., 2023)."
+        "lost by searching older galleries (Biondi et al., 2023). Negative flips: queries whose "
+        "first hit is right by an older model and wrong by a newer one, in the older one's gallery "
+        "or in its own."
     )
     return [Table("upgrade", caption, data, [Block("", _blank_repeats(wide, GROUP), 4)])]
 

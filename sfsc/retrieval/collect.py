@@ -8,7 +8,7 @@ import pandas as pd
 
 from sfsc import layout
 from sfsc.files import InputError, replacing
-from sfsc.retrieval.compatibility import compatibility
+from sfsc.retrieval.compatibility import compatibility, flips
 
 _KEY = ["dataset", "protocol", "metric", "method", "seed", "query_model", "gallery_model"]
 
@@ -16,9 +16,9 @@ METRIC_COLUMNS = [*_KEY, "value", "low", "high"]
 """Columns of the metrics file, a row for each pair, protocol and metric; `low` and `high` bound
 the 95 % interval of the value, by resampling the queries."""
 
-PER_QUERY_COLUMNS = [*_KEY, "query", "cluster", "value"]
+PER_QUERY_COLUMNS = [*_KEY, "query", "cluster", "value", "right"]
 """Columns of the per-query average precisions; `query` is the query's id, `cluster` that of the
-first query of its landmark."""
+first query of its landmark, `right` says whether a positive is in the first place."""
 
 FLOOR_COLUMNS = [*_KEY, "gallery_seed", "value", "random"]
 """Columns of the floor file: `value` where the gallery model is that of another seed (empty for a
@@ -51,9 +51,9 @@ def collect(
         layout.evaluation(results, eval_set, method) for eval_set in eval_sets for method in methods
     ]
     metrics = _together(_read_scores, [folder / "metrics.csv" for folder in folders])
-    per_query = _together(pd.read_parquet, [folder / "per_query.parquet" for folder in folders])
+    per_query = _together(_read_per_query, [folder / "per_query.parquet" for folder in folders])
     floors = _together(_read_scores, [folder / "floor.csv" for folder in folders])
-    measures = compatibility(metrics, floors)
+    measures = pd.concat([compatibility(metrics, floors), flips(per_query)], ignore_index=True)
     for name in ("refresh.csv", "mixed.csv") if with_mixed else ():
         write_csv(out / name, _together(_read_scores, [folder / name for folder in folders]))
     write_scores(out / "metrics.csv", out / "per_query.parquet", metrics, per_query)
@@ -71,6 +71,10 @@ def _read_scores(path: Path) -> pd.DataFrame:
     """Names stay text, whatever they look like; only a value may be missing."""
     names = dict.fromkeys([name for name in _KEY if name != "seed"], str)
     return pd.read_csv(path, dtype=names, keep_default_na=False, na_values={"value": [""]})
+
+
+def _read_per_query(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path, columns=PER_QUERY_COLUMNS)
 
 
 def _together(read: Callable[[Path], pd.DataFrame], paths: Sequence[Path]) -> pd.DataFrame:
@@ -93,7 +97,7 @@ def write_scores(
 ) -> None:
     """Write the means as CSV and, to a file if any, the per-query average precisions as Parquet
     (float32)."""
-    types = dict.fromkeys(PER_QUERY_COLUMNS, "category") | {"seed": "int64"}
+    types = dict.fromkeys(PER_QUERY_COLUMNS, "category") | {"seed": "int64", "right": "bool"}
     compact = per_query[PER_QUERY_COLUMNS].astype(types | {"value": "float32"})
     # Both are written before either is renamed, so that no kill leaves the one without the other.
     with ExitStack() as files:

@@ -58,6 +58,31 @@ def compatibility(metrics: pd.DataFrame, floors: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*_FAMILY, "measure", "value", "floor"])
 
 
+def flips(per_query: pd.DataFrame) -> pd.DataFrame:
+    """The negative-flip rates of every family and protocol, as more rows of `compatibility`.
+
+    A query flips where the older model finds a positive first in its own gallery, and the newer
+    model does not: in the older one's gallery (NFR), or in its own (NFR_new). The rates are shares
+    of the queries, the mean over the pairs of models; models stand in the order of the file.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for key, part in _by_family(per_query):
+        right = part.pivot_table(
+            "right", "query", ["query_model", "gallery_model"], "first", observed=True, sort=False
+        ).astype(bool)
+        models = list(dict.fromkeys(part["query_model"].astype(str)))
+        pairs = [(new, old) for place, new in enumerate(models) for old in models[:place]]
+        if not pairs:
+            continue
+        lost = [
+            [(right[old, old] & ~right[new, gallery]).mean() for gallery in (old, new)]
+            for new, old in pairs
+        ]
+        for name, rate in zip(("NFR", "NFR_new"), np.mean(lost, axis=0), strict=True):
+            rows.append((*key, name, float(rate), np.nan))
+    return pd.DataFrame(rows, columns=[*_FAMILY, "measure", "value", "floor"])
+
+
 def measures(M: NDArray[np.float64], random: float = 0.0) -> dict[str, float]:
     """The measures of a family whose pairs score M (m, m), rows query models, the teacher last.
 
@@ -81,7 +106,7 @@ def _upgrades(M: NDArray[np.float64]) -> dict[str, float]:
 
 
 def _by_family(frame: pd.DataFrame) -> Any:
-    return frame.groupby(_FAMILY, sort=False, dropna=False)
+    return frame.groupby(_FAMILY, sort=False, dropna=False, observed=True)
 
 
 def _matrix(family: tuple[Any, ...], pairs: pd.DataFrame) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from sfsc.retrieval.clusters import clusters
 from sfsc.retrieval.counts import places_by_counting
 from sfsc.retrieval.embeddings import EmbeddingFile, Embeddings
 from sfsc.retrieval.places import Places, Tracked, places_in_lists, positive_ranks
-from sfsc.retrieval.precision import METRICS
+from sfsc.retrieval.precision import METRICS, Metric, recall_at
 from sfsc.retrieval.rankings import places_by_ranking
 from sfsc.retrieval.search import top_k
 from sfsc.retrieval.statistics import confidence_intervals
@@ -59,7 +60,8 @@ def evaluate_pairs(
     Returns the means over the scored queries and their 95 % intervals, with the columns protocol,
     metric, query_model, gallery_model, value, low, high; and the average precision of each scored
     query, with the columns protocol to gallery_model, query (its id), cluster (the id of the first
-    query of its landmark), value. A protocol without scored queries has no rows.
+    query of its landmark), value, right (whether a positive is in the first place). A protocol
+    without scored queries has no rows.
     """
     metrics = METRICS[ground_truth.kind]
     scored = _scored_queries(ground_truth)
@@ -69,7 +71,7 @@ def evaluate_pairs(
     per_query: list[pd.DataFrame] = []
     for protocol, rows in scored.items():
         pairs = list(product(queries, galleries))
-        together = np.concatenate([values[pair][protocol] for pair in pairs], axis=1)
+        together = np.concatenate([values[pair][protocol][:, :-1] for pair in pairs], axis=1)
         low, high = confidence_intervals(together, landmarks[rows])
         labels = [(protocol, metric, *pair) for pair in pairs for metric in metrics]
         means.append(
@@ -81,7 +83,7 @@ def evaluate_pairs(
         ids = [ground_truth.query_ids[row] for row in rows]
         first = [ground_truth.query_ids[row] for row in landmarks[rows]]
         for query_model, gallery_model in pairs:
-            pair_values = values[query_model, gallery_model][protocol][:, 0]
+            of_pair = values[query_model, gallery_model][protocol]
             per_query.append(
                 pd.DataFrame(
                     {
@@ -91,13 +93,16 @@ def evaluate_pairs(
                         "gallery_model": gallery_model,
                         "query": ids,
                         "cluster": first,
-                        "value": pair_values,
+                        "value": of_pair[:, 0],
+                        "right": of_pair[:, -1] > 0,
                     }
                 )
             )
     if not scored:
         means.append(pd.DataFrame(columns=[*_PAIR_COLUMNS, "value", "low", "high"]))
-        per_query.append(pd.DataFrame(columns=[*_PAIR_COLUMNS, "query", "cluster", "value"]))
+        per_query.append(
+            pd.DataFrame(columns=[*_PAIR_COLUMNS, "query", "cluster", "value", "right"])
+        )
     return pd.concat(means, ignore_index=True), pd.concat(per_query, ignore_index=True)
 
 
@@ -212,10 +217,13 @@ def _score(
     gallery: Embeddings,
     index: FaissIndex | None,
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """The metrics of each query model and protocol: (scored queries, metrics), in row order."""
+    """The metrics of each query model and protocol, and in a last column R@1.
+
+    Arrays (scored queries, metrics + 1), in row order.
+    """
     # GLDv2 ignores most of its queries, and searching 761,757 images for them is the cost.
     rows = sorted(set().union(*scored.values()))
-    metrics = METRICS[ground_truth.kind].values()
+    metrics: list[Metric] = [*METRICS[ground_truth.kind].values(), partial(recall_at, k=1)]
     values: dict[str, dict[str, list[list[float]]]] = {
         query_model: {protocol: [] for protocol in scored} for query_model in queries
     }

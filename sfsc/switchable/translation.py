@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,11 +9,7 @@ from torch import Tensor, nn
 
 from sfsc import tensors
 from sfsc.files import InputError
-
-Side = Literal["query", "gallery"]
-"""Which embeddings are translated: the queries', or the gallery's."""
-
-SIDES: tuple[Side, ...] = ("query", "gallery")
+from sfsc.layout import SIDES, Side
 
 _FORMAT_VERSION = 1
 

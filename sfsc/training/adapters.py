@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from sfsc.layout import SIDES
 from sfsc.seeds import generator
 from sfsc.switchable.network import StaticNetwork
-from sfsc.switchable.translation import SIDES, Translation, truncation
+from sfsc.switchable.translation import Translation, truncation
 from sfsc.training.batch import Batch
 from sfsc.training.family import Family
 from sfsc.training.fitted import Teacher

@@ -18,19 +18,14 @@ from sfsc.data.decoding import DecodedBatches
 from sfsc.data.order import Order
 from sfsc.data.share import some_labels, some_rows
 from sfsc.files import InputError, replacing
+from sfsc.layout import SIDES, Side
 from sfsc.progress import progress
 from sfsc.seeds import derive
 from sfsc.switchable import submodel, translation
 from sfsc.switchable.network import StaticNetwork, SwitchableNetwork, build
 from sfsc.switchable.separate import SeparateNetworks
 from sfsc.switchable.submodel import SubModel
-from sfsc.switchable.translation import (
-    SIDES,
-    Side,
-    Translation,
-    translation_file,
-    translation_files,
-)
+from sfsc.switchable.translation import Translation, translation_file, translation_files
 from sfsc.training.aggregation import Aggregation, total
 from sfsc.training.fitted import AnObjective, Fitted, Teacher
 from sfsc.training.gradients import Scope

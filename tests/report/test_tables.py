@@ -524,3 +524,26 @@ def test_the_summary_is_the_means_over_models(make_results):
     (row,) = _markdown_rows(results / "tables/summary.md")
     assert row["digits, all: self-test"] == _percent(measures["self_mean"].to_numpy())
     assert row["digits, all: cross-test"] == _percent(measures["cross_mean"].to_numpy())
+
+
+def test_the_summary_says_what_a_method_costs(make_results):
+    methods = ["independent", "fct", "sfsc"]
+    results = make_results(methods, [0, 1], ["digits"])
+    path = results / "cost.csv"
+    cost = pd.read_csv(path)
+    write_tables(results, results / "tables", Shown(methods), ["summary"])
+    rows = _markdown_rows(results / "tables/summary.md")
+    assert "trainings" not in rows[0]  # a file of an earlier version does not say
+    assert [row["time"] for row in rows] == ["1.0 x", "0.7 x", "0.7 x"]
+    trainings = {"independent": 3, "fct": 5, "sfsc": 1}
+    cost["networks"] = cost["method"].map(trainings)
+    cost["translated"] = np.where(cost["method"].eq("fct") & cost["width"].lt(1), "gallery", "")
+    cost.to_csv(path, index=False)
+    write_tables(results, results / "tables", Shown(methods), ["summary"])
+    rows = _markdown_rows(results / "tables/summary.md")
+    assert [row["trainings"] for row in rows] == ["3", "5", "1"]
+    assert [row["at deployment"] for row in rows] == [
+        "nothing",
+        "a mapped gallery for each query model",
+        "nothing",
+    ]

@@ -20,7 +20,7 @@ def test_a_data_set_2024_and_a_method_null_have_measures(tmp_path, seeds):
     metrics = pd.DataFrame(rows, columns=[*KEY, "value"]).assign(low=0.4, high=0.9)
     folder = layout.evaluation(tmp_path, "2024", "null")
     folder.mkdir(parents=True)
-    per_query = metrics.assign(query="q", cluster="q")
+    per_query = metrics.assign(query="q", cluster="q", right=True)
     write_scores(folder / "metrics.csv", folder / "per_query.parquet", metrics, per_query)
     single = len(seeds) == 1
     floors = metrics.assign(gallery_seed=0 if single else 1 - metrics["seed"], random=0.1)

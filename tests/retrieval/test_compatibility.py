@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sfsc import layout
 from sfsc.data.sets import GroundTruth, LabelRelevance
 from sfsc.files import InputError
-from sfsc.retrieval.compatibility import compatibility
+from sfsc.retrieval.compatibility import compatibility, flips
 from sfsc.retrieval.families import evaluate_method
 from sfsc.retrieval.floor import random_floor
 
@@ -241,3 +241,25 @@ def test_one_space_of_all_widths_is_compatible_and_far_above_its_floor(tmp_path)
     )
     assert found.loc["C", "value"] > 0.95
     assert found.loc["C", "floor"] < 0.3
+
+
+def test_negative_flips_against_loops():
+    random = np.random.default_rng(0)
+    models, queries = ["old", "mid", "new"], [f"q{n}" for n in range(30)]
+    right = {(i, j): random.random(30) < 0.6 for i in models for j in models}
+    rows = [
+        ("digits", "all", "mAP", "sfsc", 0, i, j, query, bool(first))
+        for (i, j), each in right.items()
+        for query, first in zip(queries, each, strict=True)
+    ]
+    columns = [*_FAMILY, "query_model", "gallery_model", "query", "right"]
+    found = flips(pd.DataFrame(rows, columns=columns)).set_index("measure")["value"]
+    on_old, on_new = [], []
+    for old, new in (("old", "mid"), ("old", "new"), ("mid", "new")):
+        for n in range(30):
+            on_old.append(right[old, old][n] and not right[new, old][n])
+            on_new.append(right[old, old][n] and not right[new, new][n])
+    assert found["NFR"] == pytest.approx(np.mean(on_old))
+    assert found["NFR_new"] == pytest.approx(np.mean(on_new))
+    alone = [row for row in rows if row[5] == row[6] == "old"]
+    assert flips(pd.DataFrame(alone, columns=columns)).empty

@@ -87,11 +87,12 @@ def _naive(ground_truth, queries, galleries):
                         continue
                     scores = [float(np.dot(query, image)) for image in g]
                     order = sorted(range(len(g)), key=lambda n, s=scores: (-s[n], n))
-                    values.append(score([n in positives for n in order if n not in junk]))
+                    kept = [n in positives for n in order if n not in junk]
+                    values.append(score(kept))
                     key = (protocol, names[0], query_model, gallery_model)
                     alike = _first_alike(ground_truth, row)
                     ids = ground_truth.query_ids[row], ground_truth.query_ids[alike]
-                    per_query[*key, *ids] = values[-1][0]
+                    per_query[*key, *ids] = (values[-1][0], kept[0])
                 if values:
                     for name, mean in zip(names, np.mean(values, axis=0), strict=True):
                         means[protocol, name, query_model, gallery_model] = mean
@@ -128,10 +129,16 @@ def test_all_pairs_agree_with_naive_loops(ground_truth, seed):
 
     columns = ["protocol", "metric", "query_model", "gallery_model"]
     assert list(metrics.columns) == [*columns, "value", "low", "high"]
-    assert list(per_query.columns) == [*columns, "query", "cluster", "value"]
+    assert list(per_query.columns) == [*columns, "query", "cluster", "value", "right"]
     assert (metrics["low"] <= metrics["value"] + 1e-12).all()
     assert (metrics["value"] <= metrics["high"] + 1e-12).all()
-    for frame, expected in ((metrics[[*columns, "value"]], means), (per_query, values)):
+    right = {key: first for key, (_, first) in values.items()}
+    values = {key: value for key, (value, _) in values.items()}
+    for frame, expected in (
+        (metrics[[*columns, "value"]], means),
+        (per_query.drop(columns="right"), values),
+        (per_query.drop(columns="value"), right),
+    ):
         found = {tuple(row[:-1]): row[-1] for row in frame.itertuples(index=False, name=None)}
         assert len(found) == len(frame)
         assert found == pytest.approx(expected, abs=1e-12)
@@ -216,7 +223,7 @@ def test_a_protocol_without_scored_queries_is_left_out():
     metrics, per_query = evaluate_pairs(nothing, *models)
     assert metrics.empty
     assert per_query.empty
-    assert list(per_query.columns)[-3:] == ["query", "cluster", "value"]
+    assert list(per_query.columns)[-3:] == ["cluster", "value", "right"]
 
 
 def _save(folder, arrays):
@@ -293,7 +300,7 @@ def test_a_translated_file_counts_for_its_pair_alone(tmp_path, side):
 def _scores():
     pair = ("cifar10", "all", "R@1", "sfsc", 0, "w025", "w100")
     metrics = pd.DataFrame([(*pair, 1 / 3, 0.25, 0.5)], columns=METRIC_COLUMNS)
-    return metrics, pd.DataFrame([(*pair, "17", "9", 1 / 3)], columns=PER_QUERY_COLUMNS)
+    return metrics, pd.DataFrame([(*pair, "17", "9", 1 / 3, True)], columns=PER_QUERY_COLUMNS)
 
 
 def test_the_files_of_scores_read_back(tmp_path):

@@ -22,7 +22,8 @@ from sfsc.files import replacing
 from sfsc.progress import progress
 from sfsc.retrieval.counts import places_by_counting
 from sfsc.retrieval.embeddings import EmbeddingFile, Embeddings, blocks
-from sfsc.retrieval.pairs import evaluate_pairs
+from sfsc.retrieval.mixed import refresh
+from sfsc.retrieval.pairs import evaluate_pairs, primary_means
 from sfsc.retrieval.precision import average_precision_trapezoidal
 from sfsc.retrieval.rankings import rank
 from sfsc.retrieval.search import top_k
@@ -117,6 +118,56 @@ def landmarks(
         Figure("checking the files before", clock.seconds["check"], "s"),
         Figure("peak resident memory of the search", memory.gib, "GiB"),
         Figure("largest difference of a score from faiss's (its lists are ours)", largest),
+    ]
+
+
+def refreshed(
+    folder: Path,
+    rows: int = 761_757,
+    queries: int = 1129,
+    models: int = 5,
+    dimension: int = 512,
+    repeats: int = 3,
+) -> list[Figure]:
+    """Refresh curves of a family at Google Landmarks v2's size, next to all its pairs.
+
+    Timed are the curves of one pair of the family's, and the searches of one gallery.
+    """
+    random = np.random.default_rng(3)
+    relevance = [
+        Relevance(np.sort(random.choice(rows, min(40, rows), replace=False)), np.empty(0, np.int64))
+        for _ in range(queries)
+    ]
+    names = [f"q{row}" for row in range(queries)], [f"g{row}" for row in range(rows)]
+    truth = GroundTruth("gldv2", names[0], names[1], {"private": relevance})
+    paths = [
+        _gallery(folder / f"{name}.npy", rows, dimension, seed)
+        for seed, name in enumerate(("old", "new"), 1)
+    ]
+    old, new = (EmbeddingFile(path, rows) for path in paths)
+    stacked = _units(models * queries, dimension, seed=0)
+    asked = {f"m{k}": stacked[k * queries : (k + 1) * queries] for k in range(models)}
+    memory = {"curves": PeakMemory(), "pairs": PeakMemory()}
+
+    def curves() -> None:
+        with memory["curves"]:
+            refresh(truth, asked["m0"], old, new)
+
+    def pairs() -> None:
+        with memory["pairs"]:
+            primary_means(truth, asked, {"old": old})
+
+    seconds = medians({"curves": curves, "pairs": pairs}, repeats)
+    for path in paths:
+        path.unlink()
+    of_family = models * (models - 1) // 2 * seconds["curves"]
+    of_pairs = models * seconds["pairs"]
+    return [
+        Figure(f"all {models} x {models} pairs (timed: 1 gallery)", of_pairs, "s"),
+        Figure("two refresh curves of each older and newer model (timed: 1 pair)", of_family, "s"),
+        Figure("ratio", of_family / of_pairs),
+        Figure("peak resident memory of the pairs", memory["pairs"].gib, "GiB"),
+        Figure("peak resident memory of the curves", memory["curves"].gib, "GiB"),
     ]
 
 

@@ -26,6 +26,13 @@ _DRAWN = {
 }
 _QUICK: dict[Any, dict[str, Any]] = {
     evaluation.landmarks: {"rows": 5_000, "queries": 20, "models": 2, "dimension": 64},
+    evaluation.refreshed: {
+        "rows": 5_000,
+        "queries": 20,
+        "models": 2,
+        "dimension": 64,
+        "repeats": 1,
+    },
     evaluation.revisited: {"rows": 10_000, "queries": 10, "models": 2, "dimension": 64},
     evaluation.labelled: {"rows": 1_000, "models": 2, "dimension": 64},
     evaluation.bootstrap: {"queries": 50},
@@ -47,6 +54,7 @@ def main(out: Path, quick: bool) -> None:
         print("Checked: all that is compared computes the same.\n", flush=True)
         sections: dict[str, tuple[Callable[..., list[Figure]], *tuple[Path, ...]]] = {
             "Search at the scale of Google Landmarks v2": (evaluation.landmarks, folder),
+            "Refresh curves at that scale": (evaluation.refreshed, folder),
             "Revisited Oxford with a million distractors": (evaluation.revisited, folder),
             "A labelled set of CIFAR-10's size": (evaluation.labelled,),
             "Intervals": (evaluation.bootstrap,),

@@ -32,33 +32,59 @@ def places_by_counting(
     sizes = [len(rows) for rows in each]
     owners = np.repeat(np.arange(len(queries)), sizes)
     scores = exact_scores(queries, gallery, owners, np.concatenate(each))
+    whole = np.zeros(gallery.shape[0], np.uint8)
+    of_each = np.split(scores, np.cumsum(sizes)[:-1])
+    counted = counts_ahead(queries, gallery, each, of_each, whole, 1, block_rows)
+    for rows, ahead in zip(each, counted, strict=True):
+        yield rows, ahead[0]
+
+
+def counts_ahead(
+    queries: NDArray[np.float32],
+    gallery: Embeddings,
+    rows: Sequence[NDArray[np.int64]],
+    scores: Sequence[NDArray[np.float32]],
+    cells: NDArray[np.uint8],
+    count: int,
+    block_rows: int = _BLOCK_ROWS,
+) -> Iterator[NDArray[np.int64]]:
+    """For each query how many gallery rows of each cell stand before each of its tracked rows.
+
+    A query's tracked rows (T,) have `scores` (T,), which need not be those of this gallery: a row
+    stands before one if its score is higher, or equal and its number smaller. `cells` (N,) divide
+    the gallery into `count` parts. Yields arrays (count, T). One pass over the gallery, exact as
+    `places_by_counting`.
+    """
     counters = [
-        _Counter(query, rows, own)
-        for query, rows, own in zip(
-            queries, each, np.split(scores, np.cumsum(sizes)[:-1]), strict=True
-        )
+        _Counter(query, of_query, own, count)
+        for query, of_query, own in zip(queries, rows, scores, strict=True)
     ]
 
-    def count(block: Block) -> None:
+    def add(block: Block) -> None:
+        own = cells[block.start : block.start + len(block.gallery)]
         for counter, row in zip(counters[block.queries], block.products.cpu().numpy(), strict=True):
-            counter.add(block, row)
+            counter.add(block, row, own)
 
-    for_each_block(queries, gallery, block_rows, count)
-    for rows, counter in zip(each, counters, strict=True):
-        yield rows, counter.places()
+    for_each_block(queries, gallery, block_rows, add)
+    for counter in counters:
+        yield counter.ahead()
 
 
 class _Counter:
     """Counts, for one query, the gallery rows before each of its tracked rows."""
 
     def __init__(
-        self, query: NDArray[np.float32], tracked: NDArray[np.int64], scores: NDArray[np.float32]
+        self,
+        query: NDArray[np.float32],
+        tracked: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        cells: int,
     ) -> None:
         self._query = fixed_point(query)
         self._order = np.argsort(ranking_keys(scores, tracked))
         self._scores, self._rows = scores[self._order], tracked[self._order]
         # Before tracked row j, best first, stand the first j + 1 of these.
-        self._before = np.zeros(len(tracked) + 1, np.int64)
+        self._before = np.zeros((cells, len(tracked) + 1), np.int32)
         # A product this far from a score, rounded to float32, decides by itself.
         self._reach = error_bound(len(query)) + 2.0**-22
         # Equal bins span the tracked scores; finer than a float32 near 1 they would not tell
@@ -73,9 +99,9 @@ class _Counter:
         )
         ahead = len(exact) - np.searchsorted(first, np.arange(_BINS), side="right")
         reached = len(exact) - np.searchsorted(last, np.arange(_BINS), side="left")
-        self._place = np.where(ahead == reached, ahead, -1)
+        self._place = np.where(ahead == reached, ahead, -1).astype(np.int32)
 
-    def add(self, block: Block, products: NDArray[np.float32]) -> None:
+    def add(self, block: Block, products: NDArray[np.float32], cells: NDArray[np.uint8]) -> None:
         """Count the block's gallery rows by this query's products with them, (gallery rows,)."""
         count_places(
             products,
@@ -88,10 +114,12 @@ class _Counter:
             self._low,
             self._scale,
             self._place,
+            cells,
             self._before,
         )
 
-    def places(self) -> NDArray[np.int64]:
-        places = np.empty(len(self._rows), np.int64)
-        places[self._order] = np.cumsum(self._before)[:-1]
-        return places
+    def ahead(self) -> NDArray[np.int64]:
+        """Of each cell, the rows before each tracked row: (cells, T)."""
+        found = np.empty((len(self._before), len(self._rows)), np.int64)
+        found[:, self._order] = np.cumsum(self._before, axis=1, dtype=np.int64)[:, :-1]
+        return found

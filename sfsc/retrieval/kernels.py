@@ -96,40 +96,48 @@ def count_places(
     reach: float,
     low: np.float32,
     scale: np.float32,
-    places: NDArray[np.int64],
-    before: NDArray[np.int64],
+    places: NDArray[np.int32],
+    cells: NDArray[np.uint8],
+    before: NDArray[np.int32],
 ) -> None:
-    """Add to `before[p]` the gallery rows that have p of the tracked rows ahead of them.
+    """Add to `before[c, p]` the gallery rows of cell c that have p of the tracked rows ahead.
 
-    The gallery rows from `start` have these products (n,) with the fixed-point query and these
-    embeddings (n, D). The tracked ones, (T,), are in the order of the ranking; `places` holds the
-    place for products in each bin, -1 where it takes a closer look.
+    The gallery rows from `start` have these products (n,) with the fixed-point query, these
+    embeddings (n, D) and these cells (n,). The tracked rows, (T,), are in the order of the ranking;
+    `places` holds the place for products in each bin, -1 where it takes a closer look.
     """
-    for column in range(len(products)):
-        value = products[column]
-        place = places[bin_of(value, low, scale, len(places))]
-        if place < 0:
-            # Those with a score above value + reach stand ahead, those below value - reach do not.
-            place, last = 0, len(scores)
-            while place < last:
-                middle = (place + last) // 2
-                if scores[middle] > value + reach:
-                    place = middle + 1
-                else:
-                    last = middle
-            if place < len(scores) and scores[place] >= value - reach:
-                score = fixed_point_score(query, gallery[column])
-                last = len(scores)
+    bins = np.empty(_GROUP, np.int32)
+    for first in range(0, len(products), _GROUP):
+        size = min(_GROUP, len(products) - first)
+        for index in range(size):  # a loop of its own, which the compiler makes a few wide steps of
+            bins[index] = bin_of(products[first + index], low, scale, len(places))
+        for index in range(size):
+            place = places[bins[index]]
+            column = first + index
+            if place < 0:
+                value = products[column]
+                # Those with a score above value + reach stand ahead, those below value - reach
+                # do not.
+                place, last = 0, len(scores)
                 while place < last:
                     middle = (place + last) // 2
-                    ahead = scores[middle] > score or (
-                        scores[middle] == score and rows[middle] <= start + column
-                    )
-                    if ahead:
+                    if scores[middle] > value + reach:
                         place = middle + 1
                     else:
                         last = middle
-        before[place] += 1
+                if place < len(scores) and scores[place] >= value - reach:
+                    score = fixed_point_score(query, gallery[column])
+                    last = len(scores)
+                    while place < last:
+                        middle = (place + last) // 2
+                        ahead = scores[middle] > score or (
+                            scores[middle] == score and rows[middle] <= start + column
+                        )
+                        if ahead:
+                            place = middle + 1
+                        else:
+                            last = middle
+            before[cells[column], place] += 1
 
 
 @_compiled

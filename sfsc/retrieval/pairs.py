@@ -64,7 +64,7 @@ def evaluate_pairs(
     without scored queries has no rows.
     """
     metrics = METRICS[ground_truth.kind]
-    scored = _scored_queries(ground_truth)
+    scored = scored_queries(ground_truth)
     landmarks = clusters(ground_truth)
     values = _values(ground_truth, scored, queries, galleries, translated, index)
     means: list[pd.DataFrame] = []
@@ -115,7 +115,7 @@ def primary_means(
 ) -> pd.DataFrame:
     """The means of the primary metric, as `evaluate_pairs` has them, without their intervals."""
     metric = next(iter(METRICS[ground_truth.kind]))
-    scored = _scored_queries(ground_truth)
+    scored = scored_queries(ground_truth)
     values = _values(ground_truth, scored, queries, galleries, translated, index)
     rows = [
         (protocol, metric, *pair, values[pair][protocol][:, 0].mean())
@@ -201,7 +201,7 @@ def _searches(
             yield gallery_model, gallery, usual
 
 
-def _scored_queries(ground_truth: GroundTruth) -> dict[str, list[int]]:
+def scored_queries(ground_truth: GroundTruth) -> dict[str, list[int]]:
     """The rows of the queries with positives, for each protocol that has any."""
     scored = {
         protocol: [row for row in range(len(relevance)) if relevance[row].positives.size]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfsc.data.labels import leave_one_out
-from sfsc.data.sets import ArrayImages
+from sfsc.data.sets import ArrayImages, GroundTruth, Relevance
 from sfsc.retrieval.mixed import SHARES, MixedGallery, area, mixed, refresh, uncertain_first
 from sfsc.retrieval.pairs import primary_means
 
@@ -63,6 +63,29 @@ def test_points_between_are_those_of_a_gallery_put_together_by_hand(truth):
             alone = primary_means(truth, {"q": queries}, {"g": gallery})
             part = curve[(curve["order"] == name) & (curve["share"] == share)]
             assert part["value"].tolist() == alone["value"].tolist()
+
+
+@pytest.mark.parametrize("kind", ["gldv2", "revisited"])
+def test_points_of_every_kind_whatever_the_size_of_the_parts(kind, monkeypatch):
+    random = np.random.default_rng(0)
+    relevance = []
+    for _ in range(12):
+        named = random.permutation(COUNT)[:9]
+        relevance.append(Relevance(np.sort(named[:6]), np.sort(named[6:])))
+    relevance[5] = Relevance(np.empty(0, np.int64), np.arange(3))
+    ids = [[f"{name}{row}" for row in range(count)] for name, count in (("q", 12), ("g", COUNT))]
+    truth = GroundTruth(kind, *ids, {"one": relevance, "two": relevance[::-1]})
+    queries, old, new = units(0, 12), units(1), units(2)
+    curve = refresh(truth, queries, old, new, seed=3)
+    order = np.random.default_rng(3).permutation(COUNT)
+    for share in SHARES:
+        gallery = old.copy()
+        gallery[order[: round(share * COUNT)]] = new[order[: round(share * COUNT)]]
+        alone = primary_means(truth, {"q": queries}, {"g": gallery})
+        part = curve[(curve["order"] == "random") & (curve["share"] == share)]
+        assert part["value"].tolist() == alone["value"].tolist()
+    monkeypatch.setattr("sfsc.retrieval.mixed._COUNTS", 500)
+    pd.testing.assert_frame_equal(refresh(truth, queries, old, new, seed=3), curve)
 
 
 def test_the_area_is_that_below_the_points():

@@ -235,7 +235,7 @@ def labelled(rows: int = 10_000, models: int = 4, dimension: int = 128) -> list[
     truth, first = _label_truth(labels), embeddings["m0"]
     found = evaluate_pairs(truth, {"m0": first}, {"m0": first})[1]["value"].to_numpy()
     sample = np.arange(0, rows, rows // 50)
-    scores = _exact_scores(first[sample], first)
+    scores = _without_ties(_exact_scores(first[sample], first))
     clock = Clock()
     with clock("all"):
         evaluate_pairs(truth, embeddings, embeddings)
@@ -364,7 +364,7 @@ def _label_truth(labels: NDArray[np.int64]) -> GroundTruth:
 
 
 def _precisions_by_scikit_learn(
-    scores: Array, labels: NDArray[np.int64], asked: NDArray[np.int64]
+    scores: NDArray[np.floating], labels: NDArray[np.int64], asked: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Of some rows, given their scores."""
     values = []
@@ -372,6 +372,14 @@ def _precisions_by_scikit_learn(
         others = np.arange(len(labels)) != row
         values.append(average_precision_score(labels[others] == labels[row], own[others]))
     return np.array(values)
+
+
+def _without_ties(scores: Array) -> NDArray[np.float64]:
+    """Scores in the same order, ties in gallery order; scikit-learn ranks tied ones together."""
+    strict = np.empty(scores.shape)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    np.put_along_axis(strict, order, -np.arange(scores.shape[1], dtype=np.float64)[None], axis=1)
+    return strict
 
 
 def _all_products(queries: Sequence[Array], galleries: Sequence[Array]) -> torch.Tensor:

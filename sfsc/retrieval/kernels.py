@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 FIXED_POINT = 2.0**26
 _GROUP = 64
+_BINS = 2**12
 
 
 class _Cache(FunctionCache):
@@ -212,3 +213,63 @@ def thin(
                 rows[query, kept] = rows[query, candidate]
                 kept += 1
         counts[query] = kept
+
+
+@_compiled
+def places_of(
+    products: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    places: NDArray[np.int64],
+) -> None:
+    """Fill in the places of each query's tracked rows in its ranking, without sorting the others.
+
+    `products` (Q, n) are those of fixed-point embeddings. Query q tracks the gallery rows
+    `rows[ends[q]:ends[q + 1]]`, which have these `places`. Gallery rows fall into bins by their
+    score, best first, in gallery order; only in bins that hold a tracked row are scores compared.
+    """
+    count = products.shape[1]
+    scores = np.empty(count, np.float32)
+    bins = np.empty(count, np.int64)
+    members = np.empty(count, np.int64)
+    where = np.empty(count, np.int64)
+    for query in range(len(products)):
+        least, most = np.float32(np.inf), np.float32(-np.inf)
+        for row in range(count):
+            # Adding zero turns -0.0 into 0.0.
+            score = np.float32(products[query, row] / (FIXED_POINT * FIXED_POINT)) + np.float32(0)
+            scores[row] = score
+            least, most = min(least, score), max(most, score)
+        spread = max(float(most - least), 1e-30)
+        scale = np.float32(min((_BINS - 1) / spread, 2.0**30))
+        starts = np.zeros(_BINS + 2, np.int64)
+        for row in range(count):
+            bins[row] = _BINS - 1 - bin_of(scores[row], least, scale, _BINS)
+            starts[bins[row] + 2] += 1
+        for index in range(2, _BINS + 2):
+            starts[index] += starts[index - 1]
+        for row in range(count):
+            members[starts[bins[row] + 1]] = row
+            starts[bins[row] + 1] += 1  # so that in the end bin b begins at starts[b]
+        settled = np.zeros(_BINS, np.bool_)
+        for entry in range(ends[query], ends[query + 1]):
+            row = rows[entry]
+            own = bins[row]
+            first, last = starts[own], starts[own + 1]
+            if last - first <= _GROUP:
+                place = first
+                for slot in range(first, last):
+                    other = members[slot]
+                    ahead = scores[other] > scores[row] or (
+                        scores[other] == scores[row] and other < row
+                    )
+                    place += ahead
+                places[entry] = place
+                continue
+            if not settled[own]:
+                settled[own] = True
+                inside = members[first:last]
+                order = np.argsort(-scores[inside], kind="mergesort")  # stable: in gallery order
+                for place in range(len(order)):
+                    where[inside[order[place]]] = first + place
+            places[entry] = where[row]

@@ -32,9 +32,16 @@ class Tracked(Sequence[NDArray[np.int64]]):
 def positive_ranks(relevance: Relevance, places: Places) -> NDArray[np.int64]:
     """The sorted ranks, from 0, of the retrieved positives in the ranking without the junk."""
     rows, where = places
-    positives = np.sort(where[np.searchsorted(rows, relevance.positives)])
-    junk = np.sort(where[np.searchsorted(rows, relevance.junk)])
-    positives, junk = positives[positives >= 0], junk[junk >= 0]
+    of_junk = np.searchsorted(rows, relevance.junk)
+    if len(rows) == len(relevance.positives) + len(relevance.junk):  # all others are positives
+        positives = np.delete(where, of_junk)
+    else:
+        positives = where[np.searchsorted(rows, relevance.positives)]
+    positives.sort()
+    junk = np.sort(where[of_junk])
+    if len(positives) and positives[0] < 0:
+        positives = positives[positives >= 0]
+    junk = junk[junk >= 0]
     return positives - np.searchsorted(junk, positives)
 
 

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from sfsc.progress import progress
 from sfsc.retrieval.embeddings import Embeddings, blocks
+from sfsc.retrieval.kernels import places_of
 from sfsc.retrieval.places import Places
 from sfsc.retrieval.products import thread_count
 from sfsc.retrieval.scores import fixed_point, ranking_keys, rounded
@@ -23,10 +24,7 @@ def rank(queries: NDArray[np.float32], gallery: Embeddings) -> NDArray[np.int64]
 
     Ties are in gallery order.
     """
-    scores = np.empty((len(queries), gallery.shape[0]), np.float32)
-    left = fixed_point(queries)
-    for start, block in blocks(gallery, _GALLERY_ROWS):
-        scores[:, start : start + len(block)] = rounded(left @ fixed_point(block).T)
+    scores = rounded(_products(queries, gallery))
     # One integer per entry, score above row, sorts several times as fast as an argsort.
     keys = ranking_keys(scores, np.arange(gallery.shape[0]))
     keys.sort(axis=1)
@@ -45,13 +43,13 @@ def places_by_ranking(
     size = max(1, _BLOCK_SCORES // gallery.shape[0])
 
     def work(start: int) -> list[Places]:
-        orders = rank(queries[start : start + size], gallery)
-        places, found = np.empty(gallery.shape[0], np.int64), []
-        for query, order in enumerate(orders, start):
-            places[order] = np.arange(len(order))
-            rows = tracked[query]
-            found.append((rows, places[rows]))
-        return found
+        each = [tracked[query] for query in range(start, min(start + size, len(queries)))]
+        ends = np.cumsum([0, *map(len, each)])
+        places = np.empty(ends[-1], np.int64)
+        places_of(
+            _products(queries[start : start + size], gallery), np.concatenate(each), ends, places
+        )
+        return list(zip(each, np.split(places, ends[1:-1]), strict=True))
 
     # Two waves of blocks at a time: a pool given all of them would hold all their answers.
     ahead: Iterable[list[Places]] = ()
@@ -64,3 +62,12 @@ def places_by_ranking(
                 yield from found
         for found in ahead:
             yield from found
+
+
+def _products(queries: NDArray[np.float32], gallery: Embeddings) -> NDArray[np.float64]:
+    """The exact products (Q, N) of the embeddings in fixed point."""
+    products = np.empty((len(queries), gallery.shape[0]), np.float64)
+    left = fixed_point(queries)
+    for start, block in blocks(gallery, _GALLERY_ROWS):
+        np.matmul(left, fixed_point(block).T, out=products[:, start : start + len(block)])
+    return products

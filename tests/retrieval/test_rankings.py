@@ -82,3 +82,21 @@ def test_places_are_those_in_the_ranking_whatever_the_blocks(monkeypatch, block_
     for order, wanted, (rows, places) in zip(rank(queries, gallery), tracked, found, strict=True):
         np.testing.assert_array_equal(rows, wanted)
         np.testing.assert_array_equal(order[places], rows)
+
+
+@given(_coarse_embeddings(), st.integers(0, 100))
+def test_places_are_those_in_the_ranking_whatever_the_ties(embeddings, seed):
+    queries, gallery = embeddings
+    random = np.random.default_rng(seed)
+    tracked = [np.flatnonzero(random.random(len(gallery)) < 0.5) for _ in queries]
+    for order, (rows, places) in zip(
+        rank(queries, gallery), places_by_ranking(queries, gallery, tracked), strict=True
+    ):
+        np.testing.assert_array_equal(order[places], rows)
+
+
+def test_a_gallery_of_copies_is_ranked_at_once():
+    gallery = np.tile(_units(1, 8, 0), (20_000, 1))
+    rows = np.arange(0, 20_000, 3)
+    ((_, places),) = places_by_ranking(gallery[:1], gallery, [rows])
+    np.testing.assert_array_equal(places, rows)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from sfsc.files import InputError
@@ -47,10 +48,11 @@ class Structure(Imitation[Options]):
                 f" {options.parts} equal parts; choose a divisor"
             )
         count = min(options.centroids, max(2, len(tie.embeddings) // 4))
-        fitted = [
-            KMeans(count, n_init=1, random_state=0).fit(part.numpy()).cluster_centers_
-            for part in self._parts(tie.embeddings).unbind(dim=1)
-        ]
+        with threadpool_limits(torch.get_num_threads()):
+            fitted = [
+                KMeans(count, n_init=1, random_state=0).fit(part.numpy()).cluster_centers_
+                for part in self._parts(tie.embeddings).unbind(dim=1)
+            ]
         centroids = torch.from_numpy(np.stack(fitted)).to(tie.embeddings.dtype)
         self.register_buffer("centroids", F.normalize(centroids, dim=2))
 

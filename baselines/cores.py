@@ -16,7 +16,7 @@ from sfsc.method import Method
 from sfsc.options import NoOptions
 from sfsc.training.batch import Batch
 from sfsc.training.family import Family
-from sfsc.training.objectives import Objective, Outcome, Problem, logits
+from sfsc.training.objectives import CrossEntropy, Objective, Outcome, Problem
 
 
 class Stationary(Objective):
@@ -31,14 +31,14 @@ class Stationary(Objective):
                 f"cores: {problem.classes} classes need model.embedding_dim of at least"
                 f" {problem.classes - 1}"
             )
-        self.scale = problem.scale
+        self.loss = CrossEntropy(problem)
         self.register_buffer("corners", simplex(problem.dim))
 
     def forward(
         self, member: int, embeddings: Tensor, batch: Batch, earlier: Mapping[int, Tensor]
     ) -> Outcome:
-        found = logits(self.corners, embeddings, self.scale)
-        return Outcome(F.cross_entropy(found, batch.labels))
+        outcome: Outcome = self.loss(self.corners, embeddings, batch.labels)
+        return outcome
 
 
 def simplex(dim: int) -> Tensor:

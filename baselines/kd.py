@@ -14,7 +14,7 @@ from sfsc.options import at_least
 from sfsc.training.batch import Batch
 from sfsc.training.family import Family
 from sfsc.training.imitation import Imitation
-from sfsc.training.objectives import Problem, logits
+from sfsc.training.objectives import CrossEntropy, Problem
 from sfsc.training.upgrade import Tie, one_by_one
 
 
@@ -32,11 +32,12 @@ class SoftLabels(Imitation[Options]):
     def __init__(self, problem: Problem, tie: Tie, options: Options):
         super().__init__(problem, tie, options)
         self.register_buffer("teacher", tie.prototypes())
+        self.logits = CrossEntropy(problem).logits
 
     def term(self, embeddings: Tensor, of_teacher: Tensor, batch: Batch) -> Tensor:
         T = self.options.temperature
-        target = F.softmax(logits(self.teacher, of_teacher, self.scale) / T, dim=1)
-        found = F.log_softmax(self.logits(0, embeddings) / T, dim=1)
+        target = F.softmax(self.logits(self.teacher, of_teacher) / T, dim=1)
+        found = F.log_softmax(self.logits(self.trained_prototypes(0), embeddings) / T, dim=1)
         return self.options.weight * T**2 * F.kl_div(found, target, reduction="batchmean")
 
 

@@ -14,7 +14,7 @@ from sfsc.method import Method
 from sfsc.training.adapters import save_truncated
 from sfsc.training.batch import Batch
 from sfsc.training.family import Family
-from sfsc.training.objectives import Objective, Outcome, Problem, logits
+from sfsc.training.objectives import CrossEntropy, Objective, Outcome, Problem
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Nested(Objective):
 
     def __init__(self, problem: Problem, dims: list[int], options: Options):
         super().__init__()
-        self.scale, self.dims = problem.scale, dims
+        self.loss, self.dims = CrossEntropy(problem), dims
         sizes = [problem.dim] if options.shared else dims
         self.W = nn.ParameterList(nn.Linear(d, problem.classes, bias=False).weight for d in sizes)
 
@@ -38,8 +38,8 @@ class Nested(Objective):
         total = embeddings.new_zeros(())
         for place, dim in enumerate(self.dims):
             rows = self.W[min(place, len(self.W) - 1)][:, :dim]
-            found = logits(rows, F.normalize(embeddings[:, :dim], dim=1), self.scale)
-            total = total + F.cross_entropy(found, batch.labels)
+            leading = F.normalize(embeddings[:, :dim], dim=1)
+            total = total + self.loss(rows, leading, batch.labels).loss
         return Outcome(total / len(self.dims))
 
 

@@ -17,7 +17,7 @@ from sfsc.options import at_least
 from sfsc.training.aggregation import total
 from sfsc.training.batch import Batch
 from sfsc.training.family import Family
-from sfsc.training.objectives import Outcome, Problem, SharedClassifier, logits
+from sfsc.training.objectives import CrossEntropy, Outcome, Problem, SharedClassifier
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,16 @@ class InPlace(SharedClassifier):
     def __init__(self, problem: Problem):
         super().__init__(problem)
         self.last, self._soft = problem.members - 1, Tensor()
+        self.logits = CrossEntropy(problem).logits
 
     def forward(
         self, member: int, embeddings: Tensor, batch: Batch, earlier: Mapping[int, Tensor]
     ) -> Outcome:
-        found = logits(self.classifier.weight, embeddings, self.scale)
+        found = self.logits(self.classifier.weight, embeddings)
         if member == self.last:
             self._soft = found.detach().softmax(dim=1)
-        target = batch.labels if member == self.last else self._soft
-        return Outcome(F.cross_entropy(found, target))
+            return super().forward(member, embeddings, batch, earlier)
+        return Outcome(F.cross_entropy(found, self._soft))
 
 
 def train(family: Family, options: Options) -> None:

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -70,7 +71,7 @@ class Problem:
             asked = OfObjective(
                 len(self.widths), self.spec.embedding_dim, CLASSES, self.options.embedding_scale
             )
-            objective = Contested(asked, lambda: Evidence(EvidenceOptions()))
+            objective = Contested(asked, partial(Evidence, EvidenceOptions()))
         return objective.to(self.images.device, self.images.dtype)
 
     def batch(self) -> Batch:

@@ -9,7 +9,7 @@ import textwrap
 import types
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sfsc.files import InputError
@@ -103,7 +103,10 @@ def _value(kind: Any, value: Any, place: str) -> Any:
         if value is None and type(None) in args:
             return None
         return _value(next(arg for arg in args if arg is not type(None)), value, place)
-    if origin is Literal:
+    if isinstance(kind, type) and is_dataclass(kind):
+        if isinstance(value, Mapping):
+            return from_section(kind, value, place)
+    elif origin is Literal:
         if value in args:
             return value
     elif origin is tuple:
@@ -138,7 +141,7 @@ def _words(kind: Any) -> str:
         return "one of " + ", ".join(map(str, args))
     if origin is tuple:
         return "a list of values, each " + _words(args[0])
-    if origin is Mapping:
+    if origin is Mapping or is_dataclass(kind):
         return "a section of keys and values"
     return {str: "text", int: "a whole number", float: "a finite number", bool: "true or false"}[
         kind

@@ -1,6 +1,7 @@
 """The example in one file, held to the library for three steps."""
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def test_three_steps_are_those_of_the_library(example):
     again.load_state_dict(network.state_dict())
     problem = Problem(3, example.DIM, example.CLASSES, example.SCALE)
     evidence = EvidenceOptions(kl_weight=example.KL_WEIGHT)
-    objective = SharedClassifier(problem, lambda: Evidence(evidence))
+    objective = SharedClassifier(problem, partial(Evidence, evidence))
     with torch.no_grad():
         objective.classifier.weight.copy_(prototypes)
     options = TrainingOptions(1, 16, 0.05, optimiser="sgd", momentum=0.0, weight_decay=0.0)

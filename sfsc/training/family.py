@@ -332,7 +332,12 @@ class Family:
                 f" by {self.processes.count} processes; choose a multiple"
             )
         problem = Problem(
-            len(network.names), network.embedding_dim, len(known), chosen.embedding_scale
+            len(network.names),
+            network.embedding_dim,
+            len(known),
+            chosen.embedding_scale,
+            chosen.margin,
+            chosen.label_smoothing,
         )
         with torch.random.fork_rng(devices=[]):
             seed = derive(task.seed, "-".join(network.names))

@@ -1,8 +1,37 @@
-"""Angular margins: the right class must win by more."""
+"""Margins: the right class must win by more."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from sfsc.options import at_least
+
+
+@dataclass(frozen=True)
+class Margin:
+    """The config's `training.margin`: cross entropy reads cosines, with a margin.
+
+    Prototypes then count by their direction alone, and `scale` takes the place of
+    `training.embedding_scale`. A margin of 0 is the softmax of the cosines times `scale`.
+    """
+
+    kind: Literal["arcface", "cosface"]
+    scale: float = at_least(0, 30.0)
+    margin: float = at_least(0, 0.3)
+    """Of the angle, in radians, for arcface; of the cosine for cosface."""
+
+    def logits(self, prototypes: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Logits (B, K) of unit embeddings (B, D), labels (B,), for prototypes (K, D)."""
+        return _KINDS[self.kind](prototypes, embeddings, labels, self.scale, self.margin)
+
+
+def cosines(prototypes: Tensor, embeddings: Tensor) -> Tensor:
+    """The cosines (B, K) of unit embeddings (B, D) with prototypes (K, D)."""
+    return F.linear(embeddings, F.normalize(prototypes, dim=1))
 
 
 def arcface(
@@ -13,12 +42,30 @@ def arcface(
     Deng et al., ArcFace, CVPR 2019. Where the angle would pass pi, the cosine falls on in a line,
     so that the logit never rises with the angle.
     """
-    cosines = F.linear(embeddings, F.normalize(prototypes, dim=1)).clamp(-1 + 1e-6, 1 - 1e-6)
+    found = cosines(prototypes, embeddings)
     if margin == 0:
-        return scale * cosines
-    right = cosines.gather(1, labels[:, None])
+        return scale * found
+    found = found.clamp(-1 + 1e-6, 1 - 1e-6)
+    right = found.gather(1, labels[:, None])
     angle = torch.acos(right)
     limit = torch.pi - margin
     beyond = torch.cos(torch.tensor(limit + margin)) - (angle - limit)
     moved = torch.where(angle < limit, torch.cos(angle + margin), beyond)
-    return scale * cosines.scatter(1, labels[:, None], moved)
+    return scale * found.scatter(1, labels[:, None], moved)
+
+
+def cosface(
+    prototypes: Tensor, embeddings: Tensor, labels: Tensor, scale: float, margin: float
+) -> Tensor:
+    """Logits (B, K): `scale` times the cosine, less `margin` for the right class.
+
+    Wang et al., CosFace, CVPR 2018.
+    """
+    found = cosines(prototypes, embeddings)
+    return scale * (found - margin * F.one_hot(labels, found.shape[1]))
+
+
+_KINDS: Mapping[str, Callable[[Tensor, Tensor, Tensor, float, float], Tensor]] = {
+    "arcface": arcface,
+    "cosface": cosface,
+}

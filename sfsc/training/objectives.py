@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sfsc.options import at_least
 from sfsc.training.batch import Batch
 from sfsc.training.half_precision import at_least_float32
+from sfsc.training.margins import Margin, cosines
 from sfsc.training.uncertainty import evidential_loss
 
 
@@ -29,6 +30,10 @@ class Problem(NamedTuple):
     """K."""
     scale: float
     """The length that embeddings have for classifiers."""
+    margin: Margin | None = None
+    """Of cross entropy; None: softmax of the embeddings' products with free prototypes."""
+    label_smoothing: float = 0.0
+    """Of cross entropy."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,30 @@ class Outcome:
 
 
 class CrossEntropy(nn.Module):
-    """Softmax cross entropy of logits (B, K) for labels (B,), mean over the batch."""
+    """Softmax cross entropy, mean over the batch, with the problem's margin and label smoothing."""
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Outcome:
-        return Outcome(F.cross_entropy(logits, labels))
+    def __init__(self, problem: Problem):
+        super().__init__()
+        self._problem = problem
+
+    def logits(self, prototypes: Tensor, embeddings: Tensor) -> Tensor:
+        """Logits (B, K), without the margin, of unit embeddings (B, D) for prototypes (K, D)."""
+        margin = self._problem.margin
+        if margin is None:
+            return logits(prototypes, embeddings, self._problem.scale)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return margin.scale * cosines(prototypes, at_least_float32(embeddings))
+
+    def forward(self, prototypes: Tensor, embeddings: Tensor, labels: Tensor) -> Outcome:
+        """The outcome of unit embeddings (B, D) with labels (B,) for prototypes (K, D)."""
+        margin = self._problem.margin
+        if margin is None:
+            found = self.logits(prototypes, embeddings)
+        else:
+            with torch.autocast(embeddings.device.type, enabled=False):
+                found = margin.logits(prototypes, at_least_float32(embeddings), labels)
+        smoothing = self._problem.label_smoothing
+        return Outcome(F.cross_entropy(found, labels, label_smoothing=smoothing))
 
 
 @dataclass(frozen=True)
@@ -60,30 +85,37 @@ class EvidenceOptions:
 
 
 class Evidence(nn.Module):
-    """The evidential loss of logits (B, K) for labels (B,); see sfsc.training.uncertainty.
+    """The evidential loss, which has no margin; see sfsc.training.uncertainty.
 
     A learnt temperature multiplies the logits, from 1; a learnt offset is added to all of them,
     from 0. Without them, evidence is bounded by the embeddings' length, and softplus(0) of it goes
     to each class from the start.
     """
 
-    def __init__(self, options: EvidenceOptions):
+    def __init__(self, options: EvidenceOptions, problem: Problem):
         super().__init__()
+        self._scale = problem.scale
         self.kl_weight = options.kl_weight
         self.log_temperature = nn.Parameter(torch.zeros(1)) if options.learn_temperature else None
         self.offset = nn.Parameter(torch.zeros(1)) if options.learn_offset else None
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Outcome:
-        logits = at_least_float32(logits)
+    def logits(self, prototypes: Tensor, embeddings: Tensor) -> Tensor:
+        """Logits (B, K) of unit embeddings (B, D) for prototypes (K, D)."""
+        found = logits(prototypes, embeddings, self._scale)
         if self.log_temperature is not None:
-            logits = self.log_temperature.exp() * logits
+            found = self.log_temperature.exp() * found
         if self.offset is not None:
-            logits = logits + self.offset
-        loss, uncertainty = evidential_loss(logits, labels, self.kl_weight)
+            found = found + self.offset
+        return found
+
+    def forward(self, prototypes: Tensor, embeddings: Tensor, labels: Tensor) -> Outcome:
+        """The outcome of unit embeddings (B, D) with labels (B,) for prototypes (K, D)."""
+        found = self.logits(prototypes, embeddings)
+        loss, uncertainty = evidential_loss(found, labels, self.kl_weight)
         return Outcome(loss, {"uncertainty": uncertainty})
 
 
-Loss = Callable[[], CrossEntropy | Evidence]
+Loss = Callable[[Problem], CrossEntropy | Evidence]
 """Makes the loss of an objective."""
 
 
@@ -123,21 +155,17 @@ class PrivateClassifiers(Classifiers):
 
     def __init__(self, problem: Problem, loss: Loss = CrossEntropy):
         super().__init__()
-        self.scale = problem.scale
         self.classifiers = nn.ModuleList(
             nn.Linear(problem.dim, problem.classes, bias=False) for _ in range(problem.members)
         )
-        self.losses = nn.ModuleList(loss() for _ in range(problem.members))
+        self.losses = nn.ModuleList(loss(problem) for _ in range(problem.members))
 
     def forward(
         self, member: int, embeddings: Tensor, batch: Batch, earlier: Mapping[int, Tensor]
     ) -> Outcome:
-        outcome: Outcome = self.losses[member](self.logits(member, embeddings), batch.labels)
+        own = self.trained_prototypes(member)
+        outcome: Outcome = self.losses[member](own, embeddings, batch.labels)
         return outcome
-
-    def logits(self, member: int, embeddings: Tensor) -> Tensor:
-        """The logits (B, K) of a member's unit embeddings (B, D)."""
-        return logits(self.trained_prototypes(member), embeddings, self.scale)
 
     def prototypes(self, member: int) -> Tensor:
         return self.trained_prototypes(member).detach().cpu()
@@ -157,9 +185,8 @@ class FrozenClassifier(Classifiers):
     def __init__(self, problem: Problem, teacher: Tensor, loss: Loss = CrossEntropy):
         """`teacher` is the teacher's prototype matrix, (K, D)."""
         super().__init__()
-        self.scale = problem.scale
         self.register_buffer("teacher", teacher.clone())
-        self.losses = nn.ModuleList(loss() for _ in range(problem.members))
+        self.losses = nn.ModuleList(loss(problem) for _ in range(problem.members))
 
     def prototypes(self, member: int) -> Tensor:
         return self.teacher.cpu()
@@ -167,8 +194,7 @@ class FrozenClassifier(Classifiers):
     def forward(
         self, member: int, embeddings: Tensor, batch: Batch, earlier: Mapping[int, Tensor]
     ) -> Outcome:
-        of_teacher = logits(self.teacher, embeddings, self.scale)
-        outcome: Outcome = self.losses[member](of_teacher, batch.labels)
+        outcome: Outcome = self.losses[member](self.teacher, embeddings, batch.labels)
         return outcome
 
 
@@ -177,9 +203,8 @@ class SharedClassifier(Classifiers):
 
     def __init__(self, problem: Problem, loss: Loss = CrossEntropy):
         super().__init__()
-        self.scale = problem.scale
         self.classifier = nn.Linear(problem.dim, problem.classes, bias=False)
-        self.loss = loss()
+        self.loss = loss(problem)
 
     def prototypes(self, member: int) -> Tensor:
         return self.classifier.weight.detach().cpu()
@@ -187,12 +212,8 @@ class SharedClassifier(Classifiers):
     def forward(
         self, member: int, embeddings: Tensor, batch: Batch, earlier: Mapping[int, Tensor]
     ) -> Outcome:
-        outcome: Outcome = self.loss(self.logits(embeddings), batch.labels)
+        outcome: Outcome = self.loss(self.classifier.weight, embeddings, batch.labels)
         return outcome
-
-    def logits(self, embeddings: Tensor) -> Tensor:
-        """The logits (B, K) of unit embeddings (B, D)."""
-        return logits(self.classifier.weight, embeddings, self.scale)
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
         yield from self.classifier.parameters()

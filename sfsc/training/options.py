@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sfsc.data.augment import Augment
+from sfsc.options import at_least
+from sfsc.training.margins import Margin
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class TrainingOptions:
     augment: Augment = field(default_factory=Augment)
     embedding_scale: float = 16.0
     """Length of the normalised embeddings that the classifiers see."""
+    margin: Margin | None = None
+    """Of cross entropy, whichever classifier it reads; evidence has none."""
+    label_smoothing: float = at_least(0, 0.0)
+    """Of cross entropy: the share of the target that all classes get alike."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the network's forward and backward passes; losses and updates are always float32."""
     compile: bool = False

@@ -1,6 +1,7 @@
 """What the objectives hold, learn and weigh."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from running import train
 from sfsc.method import find
 from sfsc.training import family
 from sfsc.training.batch import Batch
+from sfsc.training.margins import Margin
 from sfsc.training.objectives import (
     CrossEntropy,
     Evidence,
@@ -43,7 +45,7 @@ def of_file(method, name):
 
 
 def evidence(options=None):
-    return lambda: Evidence(options or EvidenceOptions())
+    return partial(Evidence, options or EvidenceOptions())
 
 
 @pytest.fixture
@@ -74,18 +76,20 @@ def test_private_classifiers_have_losses_of_their_own_and_a_shared_one_has_one()
 
 def test_temperature_and_offset_change_the_logits():
     embeddings, batch = drawn()
-    logits, labels = SCALE * embeddings[:, :4], batch.labels
-    loss = Evidence(EvidenceOptions(learn_temperature=True, learn_offset=True))
+    prototypes, labels = torch.eye(4, 8), batch.labels
+    logits = SCALE * embeddings[:, :4]
+    loss = Evidence(EvidenceOptions(learn_temperature=True, learn_offset=True), problem())
 
     def both(outcome):
         return outcome.loss, outcome.records["uncertainty"]
 
-    torch.testing.assert_close(both(loss(logits, labels)), evidential_loss(logits, labels, 0.5))
+    expected = evidential_loss(logits, labels, 0.5)
+    torch.testing.assert_close(both(loss(prototypes, embeddings, labels)), expected)
     with torch.no_grad():
         loss.log_temperature += math.log(3)
         loss.offset -= 2
     expected = evidential_loss(3 * logits - 2, labels, 0.5)
-    torch.testing.assert_close(both(loss(logits, labels)), expected)
+    torch.testing.assert_close(both(loss(prototypes, embeddings, labels)), expected)
 
 
 @pytest.mark.parametrize("method", ["sfsc", "independent-evidential"])
@@ -137,9 +141,72 @@ def test_backward_compatibility_adds_the_two_cross_entropies():
 
 def test_cross_entropy_records_nothing():
     embeddings, batch = drawn()
-    outcome = CrossEntropy()(embeddings[:, :4], batch.labels)
-    torch.testing.assert_close(outcome.loss, F.cross_entropy(embeddings[:, :4], batch.labels))
+    outcome = CrossEntropy(problem())(torch.eye(4, 8), embeddings, batch.labels)
+    expected = F.cross_entropy(SCALE * embeddings[:, :4], batch.labels)
+    torch.testing.assert_close(outcome.loss, expected)
     assert not outcome.records
+
+
+@pytest.mark.parametrize("kind", ["arcface", "cosface"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_margin_and_smoothing_are_those_of_a_naive_loop(kind, shared):
+    embeddings, batch = drawn()
+    asked = Problem(1, 8, 4, SCALE, Margin(kind, 10.0, 0.3), label_smoothing=0.2)
+    objective = (SharedClassifier if shared else PrivateClassifiers)(asked)
+    losses = []
+    for x, y in zip(embeddings.tolist(), batch.labels.tolist(), strict=True):
+        logits = []
+        for k, w in enumerate(objective.prototypes(0).tolist()):
+            cosine = sum(a * b for a, b in zip(x, w, strict=True)) / math.hypot(*w)
+            if k == y:
+                right = {"arcface": math.cos(math.acos(cosine) + 0.3), "cosface": cosine - 0.3}
+                cosine = right[kind]
+            logits.append(10 * cosine)
+        total = sum(map(math.exp, logits))
+        targets = [0.2 / 4 + 0.8 * (k == y) for k in range(4)]
+        losses.append(
+            -sum(
+                t * math.log(math.exp(logit) / total)
+                for t, logit in zip(targets, logits, strict=True)
+            )
+        )
+    found = objective(0, embeddings, batch, {}).loss.item()
+    assert found == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["arcface", "cosface"])
+def test_a_margin_of_0_is_the_softmax_of_cosines_to_the_bit(kind):
+    embeddings, batch = drawn()
+    embeddings[0], prototypes = torch.eye(8)[0], 3 * torch.eye(4, 8)  # a cosine of 1
+    asked = Problem(1, 8, 4, SCALE, Margin(kind, 10.0, 0.0))
+    found = CrossEntropy(asked)(prototypes, embeddings, batch.labels).loss
+    logits = 10.0 * F.linear(embeddings, F.normalize(prototypes, dim=1))
+    assert torch.equal(found, F.cross_entropy(logits, batch.labels))
+
+
+def test_evidence_has_no_margin_and_frozen_classifiers_have_one():
+    embeddings, batch = drawn()
+    plain, with_margin = Problem(1, 8, 4, SCALE), Problem(1, 8, 4, SCALE, Margin("cosface"), 0.1)
+    teacher = torch.randn(4, 8)
+
+    def loss(asked, of=CrossEntropy):
+        return FrozenClassifier(asked, teacher, of)(0, embeddings, batch, {}).loss
+
+    assert torch.equal(loss(plain, evidence()), loss(with_margin, evidence()))
+    directions = F.normalize(teacher, dim=1)
+    expected = F.cross_entropy(
+        30 * (embeddings @ directions.T - 0.3 * F.one_hot(batch.labels, 4)),
+        batch.labels,
+        label_smoothing=0.1,
+    )
+    torch.testing.assert_close(loss(with_margin), expected)
+
+
+@pytest.mark.parametrize("method", ["sfsc-plain", "bct", "us-nets", "kd"])
+def test_methods_train_with_a_margin(make_task, steps, method):
+    train(make_task(epochs=1, margin=Margin("arcface", 8.0, 0.2), label_smoothing=0.1), method)
+    for step in steps:
+        assert all(p.isfinite().all() for p in step.modules.parameters())
 
 
 def test_homoscedastic_losses_are_those_of_kendall():

@@ -130,5 +130,10 @@ def _preprocessing(model: SubModel) -> dict[str, Any]:
             "shape": ["batch", model.spec.embedding_dim],
             "normalised": "L2",
         },
-        "model": {"backbone": model.spec.backbone, "width": model.width},
+        "model": {
+            "backbone": model.spec.backbone,
+            "width": model.width,
+            "pooling": model.spec.pooling or "timm's",
+            "embedding_norm": model.spec.embedding_norm,
+        },
     }

@@ -12,6 +12,7 @@ from timm.models.resnet import ResNet
 from torch import nn
 
 from sfsc.files import InputError
+from sfsc.switchable.pooling import set_pooling
 
 RESNET_STAGE = 64
 """Channels of the first stage of timm's ResNets."""
@@ -35,6 +36,10 @@ class NetworkSpec:
     """Height and width of the images, in pixels."""
     pretrained: bool | str = False
     """Initial weights of the backbone: timm's own, or those of a file."""
+    pooling: str | None = None
+    """How the backbone's features become one vector: avg, gem or max; None: as timm's does."""
+    embedding_norm: bool = False
+    """Whether batch normalisation, private to each sub-model, follows the embedding."""
 
 
 def takes_any_size(name: str) -> bool:
@@ -83,6 +88,8 @@ def backbone(spec: NetworkSpec) -> tuple[Any, str]:
         )
         nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
         model.maxpool = nn.Identity()
+    if spec.pooling is not None:
+        set_pooling(model, spec.backbone, spec.pooling)
     return model, first
 
 

@@ -60,7 +60,7 @@ class PartedLinear(nn.Linear):
 class PrivateNorm(nn.Module):
     """A normalisation for each sub-model, with its own affine parameters and statistics.
 
-    Yu et al., Slimmable Neural Networks, ICLR 2019.
+    Yu et al., Slimmable Neural Networks, ICLR 2019. Likewise a pooling, with its own power.
     """
 
     def __init__(self, norms: Sequence[nn.Module]):

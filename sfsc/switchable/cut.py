@@ -1,7 +1,7 @@
 """How each kind of module becomes the same module with fewer channels: its leading ones."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfsc.files import InputError
+from sfsc.switchable.pooling import GeM
 
 Count = Callable[[int], int]
 """How many of a layer's channels are left."""
@@ -78,14 +79,16 @@ def guard_strided_pointwise(model: nn.Module) -> None:
             model.set_submodule(name, StridedPointwise(module))
 
 
-def cuts(model: nn.Module, width: float, image_reader: str, head: str) -> dict[str, Cut]:
+def cuts(
+    model: nn.Module, width: float, image_reader: str, head: Collection[str] = ()
+) -> dict[str, Cut]:
     """A cut for each module of `model` that changes at `width`, by its name.
 
     A layer of C channels keeps round(width * C), at least one. Where channels belong together, in
     the groups of a convolution or the heads of an attention, it is whole groups and heads that are
     kept, and all layers with as many channels follow, as they may be connected.
 
-    `image_reader` names the convolution whose inputs are the image's channels, `head` the layer
+    `image_reader` names the convolution whose inputs are the image's channels, `head` the layers
     whose outputs are all kept. Raises InputError that names a module that cannot be cut.
     """
     units = _units(model)
@@ -98,7 +101,7 @@ def cuts(model: nn.Module, width: float, image_reader: str, head: str) -> dict[s
     threefold: set[str] = set()
     for name, module in model.named_modules():
         inputs: Count = _all if name == image_reader else narrowed
-        outputs: Count = _all if name == head else narrowed
+        outputs: Count = _all if name in head else narrowed
         # Exact types: a subclass may compute something else.
         kind = type(module)
         if kind in (nn.Conv2d, StridedPointwise):
@@ -106,7 +109,7 @@ def cuts(model: nn.Module, width: float, image_reader: str, head: str) -> dict[s
         elif kind is nn.Linear:
             found[name] = _linear(module, inputs, outputs, 3 if name in threefold else 1)
         elif kind in NORMS:
-            found[name] = _norm(module, narrowed)
+            found[name] = _norm(module, outputs)
         elif kind is Attention:
             found[name] = _attention(name, module, narrowed)
             threefold.add(f"{name}.qkv")
@@ -117,8 +120,8 @@ def cuts(model: nn.Module, width: float, image_reader: str, head: str) -> dict[s
     return found
 
 
-NORMS = (nn.BatchNorm2d, BatchNormAct2d, nn.LayerNorm, LayerNorm, LayerNorm2d)
-"""Modules that are private to each sub-model."""
+NORMS = (nn.BatchNorm2d, BatchNormAct2d, nn.LayerNorm, LayerNorm, LayerNorm2d, GeM)
+"""Modules that are private to each sub-model: all normalisation, and a pooling that learns."""
 
 # Modules with tensors that are no layer's weights; their last axis is that of the channels.
 _LAST_AXIS: Mapping[type[nn.Module], tuple[str, ...]] = {
@@ -173,6 +176,8 @@ def _linear(linear: nn.Linear, inputs: Count, outputs: Count, parts: int) -> Cut
 
 def _norm(norm: nn.Module, count: Count) -> Cut:
     attributes: dict[str, Any]
+    if isinstance(norm, GeM):
+        return Cut({"power": (1,)})
     if isinstance(norm, nn.BatchNorm2d):
         channels = count(norm.num_features)
         attributes = {"num_features": channels}

@@ -13,14 +13,23 @@ from sfsc.switchable.backbone import RESNET_STAGE, NetworkSpec, backbone
 from sfsc.switchable.convert import PrivateNorm, fill, make_switchable, shrink
 from sfsc.switchable.cut import BARE, NORMS, cuts, guard_strided_pointwise
 
+_HEAD = ("head", "head_norm")
+
 
 class StaticNetwork(nn.Module):
     """One sub-model on its own: a plain backbone and its embedding head."""
 
-    def __init__(self, backbone: nn.Module, head: nn.Linear, spec: NetworkSpec, width: float = 1.0):
-        """`spec` and `width` say how to build such a network again."""
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Linear,
+        spec: NetworkSpec,
+        width: float = 1.0,
+        head_norm: nn.BatchNorm2d | None = None,
+    ):
+        """`spec` and `width` say how to build such a network again; `head_norm` ends it."""
         super().__init__()
-        self.backbone, self.head = backbone, head
+        self.backbone, self.head, self.head_norm = backbone, head, head_norm
         self.spec, self.width = spec, width
 
     def truncated(self, dim: int) -> "StaticNetwork":
@@ -28,12 +37,19 @@ class StaticNetwork(nn.Module):
         head = nn.Linear(self.head.in_features, dim, bias=False)
         with torch.no_grad():
             head.weight.copy_(self.head.weight[:dim])
+        norm = None
+        if self.head_norm is not None:
+            norm, tensors = nn.BatchNorm2d(dim, self.head_norm.eps), self.head_norm.state_dict()
+            norm.load_state_dict({name: x[:dim] if x.ndim else x for name, x in tensors.items()})
         spec = dataclasses.replace(self.spec, embedding_dim=dim)
-        return StaticNetwork(self.backbone, head, spec, self.width)
+        return StaticNetwork(self.backbone, head, spec, self.width, norm)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeddings (B, D), not normalised, of float images (B, 3, H, W)."""
         embeddings: Tensor = self.head(self.backbone(images))
+        if self.head_norm is not None:
+            # As of an image of one pixel: what holds of the backbone's normalisation holds of it.
+            embeddings = self.head_norm(embeddings[:, :, None, None]).flatten(1)
         return embeddings
 
 
@@ -55,7 +71,7 @@ class SwitchableNetwork(nn.Module):
         self.names = tuple(names) or tuple(model_name(width) for width in widths)
         self.embedding_dim = spec.embedding_dim
         self.network, image_reader = _full_network(spec)
-        self._cuts = [cuts(self.network, width, image_reader, "head") for width in self.widths]
+        self._cuts = [cuts(self.network, width, image_reader, _HEAD) for width in self.widths]
         kinds = {name: type(self.network.get_submodule(name)) for name in self._cuts[0]}
         self._norms = [name for name, kind in kinds.items() if kind in NORMS]
         self._bare = [name for name, kind in kinds.items() if kind in BARE]
@@ -111,7 +127,7 @@ class SwitchableNetwork(nn.Module):
         return embeddings
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters that more than one sub-model uses: all but normalisation."""
+        """The parameters that more than one sub-model uses: all but the private ones."""
         norms = [self.network.get_submodule(name) for name in self._norms]
         private = {id(p) for norm in norms for p in norm.parameters()}
         return (p for p in self.parameters() if id(p) not in private)
@@ -179,11 +195,13 @@ def _full_network(spec: NetworkSpec) -> tuple[StaticNetwork, str]:
     model, image_reader = backbone(spec)
     guard_strided_pointwise(model)
     features = getattr(model, "head_hidden_size", model.num_features)
-    network = StaticNetwork(model, nn.Linear(features, spec.embedding_dim, bias=False), spec)
+    head = nn.Linear(features, spec.embedding_dim, bias=False)
+    norm = nn.BatchNorm2d(spec.embedding_dim) if spec.embedding_norm else None
+    network = StaticNetwork(model, head, spec, head_norm=norm)
     image_reader = f"backbone.{image_reader}"
     if spec.base_channels != RESNET_STAGE:
         scale = spec.base_channels / RESNET_STAGE
-        shrink(network, cuts(network, scale, image_reader, "head"))
+        shrink(network, cuts(network, scale, image_reader, _HEAD))
     return network, image_reader
 
 

@@ -17,6 +17,9 @@ from sfsc.switchable.network import StaticNetwork, build
 
 _FORMAT_VERSION = 2
 
+_LATER = ("pooling", "embedding_norm")
+"""Keys of the spec that came after the format; left out where unset, so that bytes stay."""
+
 
 @dataclass(frozen=True)
 class SubModel:
@@ -55,7 +58,11 @@ def save(path: Path, model: SubModel) -> None:
     """Write the file; the same weights give the same bytes."""
     info = {
         "format_version": _FORMAT_VERSION,
-        "spec": asdict(replace(model.spec, pretrained=False)),
+        "spec": {
+            key: value
+            for key, value in asdict(replace(model.spec, pretrained=False)).items()
+            if value or key not in _LATER
+        },
         "width": model.width,
         "normalisation": asdict(model.normalisation),
         "classes": model.classes,

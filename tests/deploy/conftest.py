@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sfsc.data.normalisation import Normalisation
@@ -17,11 +18,14 @@ from sfsc.switchable.submodel import SubModel
 def make_model(tmp_path):
     """Write one width of an untrained family; returns the path of its file."""
 
-    def make(width, backbone="resnet18", dimension=8, size=32) -> Path:
+    def make(width, backbone="resnet18", dimension=8, size=32, **head) -> Path:
         args = {"layers": [1, 1, 1, 1]} if backbone == "resnet18" else {}
-        spec = NetworkSpec(backbone, dimension, args=args, image_size=size)
+        spec = NetworkSpec(backbone, dimension, args=args, image_size=size, **head)
         widths = (0.25, 1.0)
-        network = build(spec, widths, 0).extract(widths.index(width)).eval()
+        network = build(spec, widths, 0)
+        if head:  # statistics and powers leave their initial values
+            network(torch.randn(8, 3, size, size), widths.index(width))
+        network = network.extract(widths.index(width)).eval()
         colours = Normalisation((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
         path = tmp_path / f"w{round(100 * width):03d}-{backbone}-{dimension}.safetensors"
         submodel.save(path, SubModel(network, spec, width, colours, classes=3))

@@ -23,17 +23,28 @@ def run(path, images):
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-@pytest.mark.parametrize("backbone", ["resnet18", "test_vit"])
+@pytest.mark.parametrize(
+    ("backbone", "head"),
+    [
+        ("resnet18", {}),
+        ("test_vit", {}),
+        ("resnet18", {"pooling": "gem", "embedding_norm": True}),
+        ("resnet18", {"pooling": "max"}),
+        ("test_efficientnet", {"pooling": "gem"}),
+    ],
+)
 def test_the_file_and_its_preprocessing_are_all_one_needs(
-    make_model, folder, file_format, backbone
+    make_model, folder, file_format, backbone, head
 ):
     """Images by Pillow and the description alone, any number at a time."""
-    source = make_model(0.25, backbone)
+    source = make_model(0.25, backbone, **head)
     path = source.with_suffix(f".{file_format}")
     written = export(submodel.load(source), path, file_format)
     how = json.loads(written.read_text())
     assert how["input"]["shape"] == ["batch", 3, 32, 32]
     assert how["output"]["shape"] == ["batch", 8]
+    assert how["model"]["pooling"] == head.get("pooling", "timm's")
+    assert how["model"]["embedding_norm"] == head.get("embedding_norm", False)
 
     images = loose_images(folder)
     prepared = []

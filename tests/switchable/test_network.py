@@ -1,6 +1,7 @@
 """The switchable network against timm and against its own static sub-models."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import timm
@@ -51,6 +52,14 @@ def of_timm(name, **changes):
     return NetworkSpec(name, 16, image_size=64, **changes)
 
 
+HEADS = [
+    replace(SMALL, pooling="gem", embedding_norm=True),
+    replace(SMALL, pooling="max"),
+    of_timm("test_convnext", pooling="gem", embedding_norm=True),
+    of_timm("test_efficientnet", pooling="gem"),
+]
+
+
 @pytest.mark.parametrize(
     "spec",
     [
@@ -58,8 +67,9 @@ def of_timm(name, **changes):
         NetworkSpec("resnet50", 24, 16, 2, {"layers": [1, 1, 1, 1]}),
         NetworkSpec("resnet18d", 24, 32, 4, {"layers": [1, 1, 1, 1]}),
         *map(of_timm, MINIATURES),
+        *HEADS,
     ],
-    ids=lambda spec: f"{spec.backbone}-{spec.stem_stride}",
+    ids=lambda spec: f"{spec.backbone}-{spec.stem_stride}-{spec.pooling}",
 )
 def test_static_sub_models_equal_the_switchable_network(spec):
     network = trained(spec, WIDTHS, steps=1).eval()
@@ -298,13 +308,13 @@ def test_initial_weights_depend_on_the_seed_alone():
 def test_channels_grow_with_the_width_by_whole_groups_and_never_vanish(groups, size, widths):
     channels = groups * size
     model = nn.Sequential(nn.Conv2d(channels, channels, 1, groups=groups), nn.BatchNorm2d(channels))
-    kept = [cuts(model, width, "", "")["0"].attributes for width in sorted(widths)]
+    kept = [cuts(model, width, "")["0"].attributes for width in sorted(widths)]
     counts = [each["out_channels"] for each in kept]
     assert counts == sorted(counts)
     assert counts[0] >= 1
     if groups > 1:
         assert all(each["out_channels"] == size * each["groups"] for each in kept)
-    assert cuts(model, 1.0, "", "")["0"].attributes["out_channels"] == channels
+    assert cuts(model, 1.0, "")["0"].attributes["out_channels"] == channels
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -330,3 +331,18 @@ def test_compiled_passes_train_what_plain_ones_do(make_task, monkeypatch):
         weights.append(load_file(task.models / "w050.safetensors"))
     for name, plain in weights[0].items():
         torch.testing.assert_close(weights[1][name], plain, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["sfsc", "prunnet", "us-nets"])
+def test_a_learnt_pooling_and_a_norm_of_the_embedding_reach_the_files(make_task, method):
+    task = make_task(epochs=1)
+    members = tuple(
+        replace(member, spec=replace(member.spec, pooling="gem", embedding_norm=True))
+        for member in task.members
+    )
+    train(replace(task, members=members), method)
+    for member in members:
+        model = submodel.load(task.models / f"{member.name}.safetensors")
+        assert model.spec == replace(member.spec, image_size=16)
+        assert model.network.backbone.global_pool.power.item() != 3.0
+        assert model.network.head_norm.running_mean.abs().max() > 0

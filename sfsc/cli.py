@@ -53,6 +53,7 @@ _PATH = _Path(path_type=Path)
 _config = click.option("--config", "file", type=_PATH, required=True, help="A profile's YAML file.")
 _method = click.option("--method", required=True, help="A method's name.")
 _SEED = click.IntRange(0, 2**63 - 1)
+_EXPANSION = (click.IntRange(1), click.FloatRange(0))
 _seed = click.option("--seed", type=_SEED, required=True, help="One of the profile's seeds.")
 
 
@@ -305,8 +306,8 @@ def embed(file: Path, eval_set: str, method: str) -> None:
     """Embed an evaluation set with every sub-model, all seeds, of a method."""
     import torch
 
-    from sfsc.data.kinds import retrieval_set
-    from sfsc.embedding.embed import embed_set
+    from sfsc.data.kinds import retrieval_set, train_set
+    from sfsc.embedding.embed import WhitenedBy, embed_set
     from sfsc.embedding.sizes import sizes_of
 
     profile = _profile(file, eval_set=eval_set)
@@ -320,7 +321,11 @@ def embed(file: Path, eval_set: str, method: str) -> None:
         for seed in profile["seeds"]
         for name in config.model_names(profile)
     }
-    embed_set(retrieval_set(entry), models, sizes_of(entry))
+    whitened = None
+    if "whitening" in entry:
+        images = train_set(profile["train_sets"][entry["train_set"]]).images
+        whitened = WhitenedBy(entry["whitening"], images)
+    embed_set(retrieval_set(entry), models, sizes_of(entry), whitened)
 
 
 @main.command("evaluate-method")
@@ -334,6 +339,7 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
     from sfsc.data.kinds import retrieval_set
     from sfsc.retrieval.approximate import index_of
     from sfsc.retrieval.families import evaluate_method
+    from sfsc.retrieval.refinement import refinement_of
 
     profile = _profile(file, eval_set=eval_set)
     torch.set_num_threads(profile.get("threads", 1))
@@ -347,6 +353,7 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
         config.model_names(profile),
         index_of(entry),
         profile.get("mixed_galleries", False),
+        refinement_of(entry, f"eval_sets.{eval_set}"),
     )
 
 
@@ -372,6 +379,24 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
 @_gallery_ids
 @click.option("--factory", help="Search by this faiss index, such as IVF4096,PQ64; default: exact.")
 @click.option("--parameters", default="", help="Of the faiss index, such as nprobe=16.")
+@click.option(
+    "--query-expansion",
+    type=_EXPANSION,
+    metavar="K ALPHA",
+    help="Move each query towards its K nearest gallery rows, by their score to the ALPHA.",
+)
+@click.option(
+    "--database-augmentation",
+    type=_EXPANSION,
+    metavar="K ALPHA",
+    help="The same of each gallery row, before the search.",
+)
+@click.option(
+    "--reranking",
+    type=(click.IntRange(1), click.IntRange(1), click.IntRange(1), click.FloatRange(0, 1)),
+    metavar="DEPTH K1 K2 LAMBDA",
+    help="Rank the DEPTH best again by k-reciprocal neighbours, such as 200 20 6 0.3.",
+)
 @click.option("--dataset", default="", help="Value of the dataset column.")
 @click.option("--method", default="", help="Value of the method column.")
 @click.option("--seed", type=_SEED, default=0, help="Value of the seed column.")
@@ -386,6 +411,9 @@ def evaluate(
     gallery_ids: Path | None,
     factory: str | None,
     parameters: str,
+    query_expansion: tuple[int, float] | None,
+    database_augmentation: tuple[int, float] | None,
+    reranking: tuple[int, int, int, float] | None,
     dataset: str,
     method: str,
     seed: int,
@@ -399,8 +427,11 @@ def evaluate(
     """
     from sfsc.retrieval.approximate import FaissIndex
     from sfsc.retrieval.collect import write_scores
+    from sfsc.retrieval.expansion import Expansion
     from sfsc.retrieval.ground_truth import read
     from sfsc.retrieval.pairs import evaluate_pairs, open_files
+    from sfsc.retrieval.refinement import Refinement
+    from sfsc.retrieval.reranking import Reranking
 
     by_query, by_gallery = _named(queries, "--query"), _named(galleries, "--gallery")
     by_pair = [
@@ -414,7 +445,12 @@ def evaluate(
     truth = read(ground_truth, query_ids, gallery_ids)
     files = open_files(truth, by_query, by_gallery, *by_pair)
     index = FaissIndex(factory, parameters) if factory else None
-    frames = evaluate_pairs(truth, *files, index)
+    refinement = Refinement(
+        Expansion(*query_expansion) if query_expansion else None,
+        Expansion(*database_augmentation) if database_augmentation else None,
+        Reranking(*reranking) if reranking else None,
+    )
+    frames = evaluate_pairs(truth, *files, index, refinement)
     metrics, per_query = (f.assign(dataset=dataset, method=method, seed=seed) for f in frames)
     beside = None if is_stream(out) else out.with_suffix(".per_query.parquet")
     write_scores(out, beside, metrics, per_query)

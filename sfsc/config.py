@@ -24,6 +24,9 @@ _RENAMED = {"workers": "decoding_threads"}
 
 _SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
+REFINING = ("query_expansion", "database_augmentation", "reranking")
+"""Keys of an evaluation set that change how embeddings are searched, and not these."""
+
 Config = dict[str, Any]
 
 
@@ -216,6 +219,11 @@ def results(config: Config) -> Path:
 def model_names(config: Config) -> list[str]:
     """The names of the members of each family, in order."""
     return list(member_sections(config))
+
+
+def embedded(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an entry of `eval_sets` decides its embeddings."""
+    return {key: entry[key] for key in entry if key not in REFINING} | {"search": None}
 
 
 def train_set_of(config: Config) -> dict[str, str]:
@@ -487,6 +495,13 @@ def _inconsistencies(config: Config) -> Iterator[str]:
             yield (
                 f"eval_sets.{name}.train_set: {entry['train_set']!r} is not one of train_sets "
                 f"({', '.join(config['train_sets'])})"
+            )
+        if entry.get("search", {}).get("kind") == "faiss" and any(key in entry for key in REFINING):
+            yield f"eval_sets.{name}.search: expansion and re-ranking need an exact search"
+        if entry.get("whitening", model_names(config)[-1]) not in model_names(config):
+            yield (
+                f"eval_sets.{name}.whitening: {entry['whitening']!r} is no member; choose from"
+                f" {', '.join(model_names(config))}"
             )
     processes = config.get("processes", 1) * config.get("nodes", 1)
     for name in config["train_sets"]:

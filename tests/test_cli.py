@@ -93,6 +93,24 @@ def test_evaluate_with_a_faiss_index(tmp_path, labels):
     assert not out.exists()
 
 
+def test_evaluate_with_a_refinement(tmp_path, labels):
+    vectors = unit_vectors(tmp_path / "e.npy", 12)
+    assert evaluate(labels, vectors, vectors, tmp_path / "plain.csv").exit_code == 0
+    plain = (tmp_path / "plain.csv").read_bytes()
+    for more in (
+        ("--query-expansion", 3, 0.0),
+        ("--database-augmentation", 3, 0.0),
+        ("--reranking", 10, 3, 2, 0.0),
+    ):
+        result = evaluate(labels, vectors, vectors, tmp_path / "m.csv", *more)
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / "m.csv").read_bytes() != plain
+        refused(
+            evaluate(labels, vectors, vectors, tmp_path / "m.csv", *more, "--factory", "Flat"),
+            "exact search",
+        )
+
+
 def test_evaluate_revisited(tmp_path):
     gnd = {
         "imlist": [f"g{n}" for n in range(9)],

@@ -57,7 +57,10 @@ def _whole_retrieval_set(entry: Mapping[str, Any]) -> RetrievalSet:
         case "revisited":
             distractors = entry.get("distractors")
             return revisited.retrieval_set(
-                data_path(entry), entry["name"], distractors and expanded(distractors)
+                data_path(entry),
+                entry["name"],
+                distractors and expanded(distractors),
+                entry.get("query_crop", True),
             )
         case "cifar10":
             return cifar.retrieval_set(data_path(entry), cifar.CIFAR10)

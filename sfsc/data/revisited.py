@@ -163,12 +163,15 @@ def ground_truth(path: Path) -> GroundTruth:
     return _relevance(load_gnd(path))
 
 
-def retrieval_set(root: Path, name: str, distractors: Path | None = None) -> RetrievalSet:
+def retrieval_set(
+    root: Path, name: str, distractors: Path | None = None, query_crop: bool = True
+) -> RetrievalSet:
     """`root`/gnd_<name>.pkl with the images `root`/jpg/<id>.jpg; queries are cropped to their box.
 
-    `name` is roxford5k or rparis6k. The images that `distractors`/revisitop1m.txt lists, a path
-    below `distractors`/jpg a line, join the gallery, where no query is about them. Raises what
-    `load_gnd` raises, and InputError for a list that is absent, leads out or repeats an image.
+    Without `query_crop`, which the protocol asks for, queries are whole images. `name` is roxford5k
+    or rparis6k. The images that `distractors`/revisitop1m.txt lists, a path below
+    `distractors`/jpg a line, join the gallery, where no query is about them. Raises what `load_gnd`
+    raises, and InputError for a list that is absent, leads out or repeats an image.
     """
     gnd = load_gnd(root / f"gnd_{name}.pkl")
     queries, gallery = (
@@ -179,7 +182,9 @@ def retrieval_set(root: Path, name: str, distractors: Path | None = None) -> Ret
         gnd["imlist"] += [f"{_DISTRACTOR}{name}" for name in names]
         gallery += [distractors / "jpg" / name for name in names]
     return RetrievalSet(
-        FileImages(gnd["qimlist"], queries, [query["bbx"] for query in gnd["gnd"]]),
+        FileImages(
+            gnd["qimlist"], queries, [query["bbx"] for query in gnd["gnd"]] if query_crop else None
+        ),
         FileImages(gnd["imlist"], gallery),
         _relevance(gnd),
     )

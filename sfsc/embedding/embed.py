@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from sfsc.data.sets import Images, RetrievalSet
 from sfsc.embedding.growing import GrowingEmbeddings
 from sfsc.embedding.sizes import Sizes
 from sfsc.embedding.translated import translate
+from sfsc.embedding.whitening import learnt, sample, whiten
 from sfsc.files import InputError, replacing
 from sfsc.progress import progress
 from sfsc.switchable import submodel
@@ -32,8 +34,20 @@ _LARGEST_BATCH = _CHUNK * 224 * 224
 """Pixels that pass through a network at a time."""
 
 
+class WhitenedBy(NamedTuple):
+    """What a family's whitening is learnt from."""
+
+    member: str
+    """The one whose embeddings it is learnt from."""
+    images: Images
+    """Of the training set."""
+
+
 def embed_set(
-    retrieval_set: RetrievalSet, models: Mapping[Path, Path], sizes: Sizes | None = None
+    retrieval_set: RetrievalSet,
+    models: Mapping[Path, Path],
+    sizes: Sizes | None = None,
+    whitened: WhitenedBy | None = None,
 ) -> None:
     """Embed queries and gallery with several sub-models, reading each image once.
 
@@ -42,8 +56,11 @@ def embed_set(
     gallery they are embedded once and written twice. Where translations lie next to a sub-model
     file, translated embeddings are written, too. The sub-models share one image size. What was
     cut off goes on where sub-models, sizes and images are the same, as far as these can be pickled:
-    of images in files, the ids, paths and boxes. Raises InputError for sub-models of several image
-    sizes, and of one size that should take another.
+    of images in files, the ids, paths and boxes.
+
+    With `whitened` all embeddings of a family, whose sub-model files are in one folder, are
+    whitened by one map: private ones would take them apart. Raises InputError for sub-models of
+    several image sizes, and of one size that should take another.
     """
     device, sizes = best_device(), sizes or Sizes()
     loaded = {folder: submodel.load(path, device) for folder, path in models.items()}
@@ -54,6 +71,12 @@ def embed_set(
         )
     for model in loaded.values():
         sizes.check(model.spec)
+    by_family = {}
+    if whitened is not None:
+        images = sample(whitened.images)
+        for family in {path.parent for path in models.values()}:
+            model = submodel.load(family / f"{whitened.member}.safetensors", device)
+            by_family[family] = learnt(embed_images(images, model, device, sizes))
 
     def growing(images: Images, name: str) -> dict[Path, GrowingEmbeddings]:
         how = hashlib.sha256(pickle.dumps((device.type, sizes, images))).digest()
@@ -72,27 +95,40 @@ def embed_set(
     files = {name: growing(images, name) for name, images in parts.items()}
     for name, images in parts.items():
         _embed(images, loaded, files[name], name, sizes, device)
-    for folder in models:
+    for folder, path in models.items():
+        # What is not whitened yet must not look like the result.
+        raw = folder if whitened is None else folder / ".raw"
         for name, of_part in files.items():
-            of_part[folder].finish(folder / f"{name}.npy")
+            of_part[folder].finish(raw / f"{name}.npy")
         if "query" not in files:
-            with replacing(folder / "query.npy") as beside:
-                shutil.copyfile(folder / "gallery.npy", beside)
-        translate(folder, models[folder])
+            with replacing(raw / "query.npy") as beside:
+                shutil.copyfile(raw / "gallery.npy", beside)
+        translate(raw, path)
+        if whitened is not None:
+            whiten(raw, folder, by_family[path.parent])
 
 
-def embed_images(images: Images, model: SubModel, device: torch.device) -> NDArray[np.float32]:
+def embed_images(
+    images: Images, model: SubModel, device: torch.device, sizes: Sizes | None = None
+) -> NDArray[np.float32]:
     """Embed a collection with one sub-model on `device`: (N, D), L2-normalised, rows as `ids`."""
+    sizes = sizes or Sizes()
     embeddings = np.empty((len(images.ids), model.spec.embedding_dim), np.float32)
-    for chunk in _chunks(images, 0, squared(model.spec.image_size), "embeddings"):
+    for chunk in _chunks(images, 0, _prepare(model, sizes), "embeddings"):
         for rows, pixels in chunk:
-            embeddings[rows] = model.embed(torch.from_numpy(pixels).to(device)).cpu().numpy()
+            on_device = torch.from_numpy(pixels).to(device)
+            embeddings[rows] = model.embed(on_device, sizes.scales).cpu().numpy()
     return embeddings
 
 
 def best_device() -> torch.device:
     """The GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _prepare(model: SubModel, sizes: Sizes) -> Prepare:
+    side = sizes.long_side
+    return squared(model.spec.image_size) if side is None else at_most(side)
 
 
 def _chunks(
@@ -134,8 +170,7 @@ def _embed(
     sizes: Sizes,
     device: torch.device,
 ) -> None:
-    square = next(iter(models.values())).spec.image_size
-    prepare = squared(square) if sizes.long_side is None else at_most(sizes.long_side)
+    prepare = _prepare(next(iter(models.values())), sizes)
     done = min(file.rows for file in files.values())
     saved = time.monotonic()
     for chunk in _chunks(images, done, prepare, label):

@@ -20,6 +20,7 @@ from sfsc.retrieval.collect import (
 from sfsc.retrieval.floor import random_floor
 from sfsc.retrieval.mixed import mixed, refresh
 from sfsc.retrieval.pairs import Opened, Translated, evaluate_pairs, open_files, primary_means
+from sfsc.retrieval.refinement import NONE, Refinement
 
 
 def evaluate_method(
@@ -31,11 +32,13 @@ def evaluate_method(
     models: Sequence[str],
     index: FaissIndex | None = None,
     with_mixed: bool = False,
+    refinement: Refinement = NONE,
 ) -> None:
     """Score all pairs of the families of `method`, one per seed, from their embedding files.
 
     Each seed's queries also search the galleries of the next one, for the floor of compatibility.
-    With `with_mixed` galleries of several models are scored, too: refresh.csv and mixed.csv.
+    With `with_mixed` galleries of several models are scored, too: refresh.csv and mixed.csv, by
+    plain search.
     """
     means: list[pd.DataFrame] = []
     per_query: list[pd.DataFrame] = []
@@ -46,7 +49,7 @@ def evaluate_method(
     random = random_floor(ground_truth)
     for place, (seed, files) in enumerate(zip(seeds, opened, strict=True)):
         whose: dict[str, Any] = {"dataset": eval_set, "method": method, "seed": seed}
-        frames = evaluate_pairs(ground_truth, *files, index)
+        frames = evaluate_pairs(ground_truth, *files, index, refinement)
         for frame, parts in zip(frames, (means, per_query), strict=True):
             parts.append(frame.assign(**whose))
         following = (place + 1) % len(seeds)
@@ -56,7 +59,9 @@ def evaluate_method(
         else:
             other = opened[following]
             mixed = Translated(files.translated.queries, other.translated.galleries)
-            apart = primary_means(ground_truth, files.queries, other.galleries, mixed, index)
+            apart = primary_means(
+                ground_truth, files.queries, other.galleries, mixed, index, refinement
+            )
         apart = apart.assign(
             **whose,
             gallery_seed=seeds[following],

@@ -17,9 +17,12 @@ from sfsc.retrieval.approximate import FaissIndex, places_by_index
 from sfsc.retrieval.clusters import clusters
 from sfsc.retrieval.counts import places_by_counting
 from sfsc.retrieval.embeddings import EmbeddingFile, Embeddings
+from sfsc.retrieval.expansion import augmented, expanded
 from sfsc.retrieval.places import Places, Tracked, places_in_lists, positive_ranks
 from sfsc.retrieval.precision import METRICS, Metric, recall_at
 from sfsc.retrieval.rankings import places_by_ranking
+from sfsc.retrieval.refinement import NONE, Refinement
+from sfsc.retrieval.reranking import reranked
 from sfsc.retrieval.search import top_k
 from sfsc.retrieval.statistics import confidence_intervals
 
@@ -50,12 +53,14 @@ def evaluate_pairs(
     galleries: Mapping[str, Embeddings],
     translated: Translated | None = None,
     index: FaissIndex | None = None,
+    refinement: Refinement = NONE,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score all pairs of `queries` (Q, D) and `galleries` (N, D), unit vectors by model name.
 
     `translated` embeddings replace these where there are some for a pair. The search is exact, or
     by the faiss `index`; what an index does not find counts as not retrieved. Each gallery is
-    searched once, for all query models together.
+    searched once, for all query models together. Raises InputError for an index with a
+    `refinement`, which needs exact searches.
 
     Returns the means over the scored queries and their 95 % intervals, with the columns protocol,
     metric, query_model, gallery_model, value, low, high; and the average precision of each scored
@@ -66,7 +71,7 @@ def evaluate_pairs(
     metrics = METRICS[ground_truth.kind]
     scored = scored_queries(ground_truth)
     landmarks = clusters(ground_truth)
-    values = _values(ground_truth, scored, queries, galleries, translated, index)
+    values = _values(ground_truth, scored, queries, galleries, translated, index, refinement)
     means: list[pd.DataFrame] = []
     per_query: list[pd.DataFrame] = []
     for protocol, rows in scored.items():
@@ -112,11 +117,12 @@ def primary_means(
     galleries: Mapping[str, Embeddings],
     translated: Translated | None = None,
     index: FaissIndex | None = None,
+    refinement: Refinement = NONE,
 ) -> pd.DataFrame:
     """The means of the primary metric, as `evaluate_pairs` has them, without their intervals."""
     metric = next(iter(METRICS[ground_truth.kind]))
     scored = scored_queries(ground_truth)
-    values = _values(ground_truth, scored, queries, galleries, translated, index)
+    values = _values(ground_truth, scored, queries, galleries, translated, index, refinement)
     rows = [
         (protocol, metric, *pair, values[pair][protocol][:, 0].mean())
         for protocol in scored
@@ -172,12 +178,17 @@ def _values(
     galleries: Mapping[str, Embeddings],
     translated: Translated | None,
     index: FaissIndex | None,
+    refinement: Refinement,
 ) -> dict[tuple[str, str], dict[str, NDArray[np.float64]]]:
     """The metrics of each pair (query model, gallery model) and protocol."""
+    if index is not None and refinement != NONE:
+        raise InputError("search: expansion and re-ranking are of exact search; leave out faiss")
     return {
         (query_model, gallery_model): pair
         for gallery_model, gallery, some in _searches(queries, galleries, translated)
-        for query_model, pair in _score(ground_truth, scored, some, gallery, index).items()
+        for query_model, pair in _score(
+            ground_truth, scored, some, gallery, index, refinement
+        ).items()
     }
 
 
@@ -216,6 +227,7 @@ def _score(
     queries: Mapping[str, Embeddings],
     gallery: Embeddings,
     index: FaissIndex | None,
+    refinement: Refinement,
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """The metrics of each query model and protocol, and in a last column R@1.
 
@@ -229,19 +241,43 @@ def _score(
     }
     if rows:
         stacked = np.concatenate([embeddings[:][rows] for embeddings in queries.values()])
-        places = _places(ground_truth, stacked, rows * len(queries), gallery, index)
-        for (query_model, row), found in zip(product(queries, rows), places, strict=True):
-            for protocol in scored:
-                relevance = ground_truth.relevance[protocol][row]
-                if relevance.positives.size:
-                    ranks = positive_ranks(relevance, found)
-                    values[query_model][protocol].append(
-                        [metric(ranks, len(relevance.positives)) for metric in metrics]
-                    )
+        own = _own_rows(ground_truth, rows * len(queries))
+        with augmented(gallery, refinement.database_augmentation) as searched:
+            if refinement.query_expansion is not None:
+                stacked = expanded(stacked, own, searched, refinement.query_expansion)
+            again = refinement.reranking
+            places = _places(
+                ground_truth,
+                stacked,
+                rows * len(queries),
+                searched,
+                index,
+                least=again.depth if again else 0,
+            )
+            if again is not None:
+                places = reranked(places, stacked, own, searched, again)
+            for (query_model, row), found in zip(product(queries, rows), places, strict=True):
+                for protocol in scored:
+                    relevance = ground_truth.relevance[protocol][row]
+                    if relevance.positives.size:
+                        ranks = positive_ranks(relevance, found)
+                        values[query_model][protocol].append(
+                            [metric(ranks, len(relevance.positives)) for metric in metrics]
+                        )
     return {
         query_model: {protocol: np.array(each) for protocol, each in protocols.items()}
         for query_model, protocols in values.items()
     }
+
+
+def _own_rows(ground_truth: GroundTruth, rows: Sequence[int]) -> NDArray[np.int64]:
+    """The gallery rows with the ids of the queries at `rows`, or -1: (Q,).
+
+    Such a row shows the query itself; to expand by it would give one model's queries another
+    model's embedding of the very image.
+    """
+    gallery = {name: row for row, name in enumerate(ground_truth.gallery_ids)}
+    return np.array([gallery.get(ground_truth.query_ids[row], -1) for row in rows], np.int64)
 
 
 def _places(
@@ -250,8 +286,12 @@ def _places(
     rows: Sequence[int],
     gallery: Embeddings,
     index: FaissIndex | None,
+    least: int,
 ) -> Iterator[Places]:
-    """Search as the metrics need it; `queries` (Q, D) are the ground truth's at `rows`."""
+    """Search as the metrics need it; `queries` (Q, D) are the ground truth's at `rows`.
+
+    The `least` first places are known in any case.
+    """
     tracked = Tracked(ground_truth, rows)
     depth = gallery.shape[0]
     if ground_truth.kind == "gldv2":
@@ -263,7 +303,7 @@ def _places(
     if index is not None:
         return places_by_index(queries, gallery, tracked, depth, index)
     if ground_truth.kind == "gldv2":
-        return places_in_lists(top_k(queries, gallery, depth)[0], tracked)
+        return places_in_lists(top_k(queries, gallery, max(depth, least))[0], tracked)
     if ground_truth.kind == "revisited":
         return places_by_counting(queries, gallery, tracked)
     return places_by_ranking(queries, gallery, tracked)

@@ -53,6 +53,8 @@ def test_queries_are_cropped_and_gallery_images_are_not(tmp_path):
     evaluation = retrieval_set(tmp_path, "tiny")
     assert evaluation.queries.read(0).shape == (20, 10, 3)
     assert evaluation.gallery.read(0).shape == (30, 40, 3)
+    whole = retrieval_set(tmp_path, "tiny", query_crop=False)
+    assert whole.queries.read(0).shape == (30, 40, 3)
     assert list(evaluation.gallery.ids) == GND["imlist"]
     with pytest.raises(InputError, match=r"q\.jpg"):
         evaluation.queries.read(1)

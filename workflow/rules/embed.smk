@@ -11,6 +11,12 @@ EMBEDDINGS = expand(
 rule embed:
     input:
         data=lambda w: data_files(config["eval_sets"][w.eval_set]),
+        # What a whitening is learnt from.
+        training=lambda w: (
+            data_files(config["train_sets"][TRAIN_SET_OF[w.eval_set]])
+            if "whitening" in config["eval_sets"][w.eval_set]
+            else []
+        ),
         models=lambda w: expand(
             f"{RESULTS}/models/{TRAIN_SET_OF[w.eval_set]}/{w.method}/seed{{seed}}/{{model}}.safetensors",
             seed=config["seeds"],
@@ -20,7 +26,7 @@ rule embed:
         EMBEDDINGS,
     params:
         # How its embeddings are searched does not change them.
-        eval_set=lambda w: canonical({**config["eval_sets"][w.eval_set], "search": None}),
+        eval_set=lambda w: canonical(profiles.embedded(config["eval_sets"][w.eval_set])),
     threads: THREADS
     resources:
         mem_mb=lambda w, attempt: attempt * asked.embed(config, w.eval_set)[0],

@@ -124,6 +124,12 @@ def test_the_profiles_are_in_order(name, monkeypatch, tmp_path):
         ),
         ("train_sets/landmarks/tuning", True, "landmarks.tuning: does not belong to this kind"),
         ("eval_sets/roxford-synthetic/tuning", True, "tuning: does not belong to this kind"),
+        ("training/margin", {"scale": 16}, "training.margin: 'kind' is a required property"),
+        ("training/margin", {"kind": "angular"}, "training.margin.kind: 'angular' is not one of"),
+        ("model/pooling", "mean", "model.pooling: 'mean' is not one of"),
+        ("eval_sets/digits/whitening", "w099", "digits.whitening: 'w099' is no member; choose"),
+        ("eval_sets/digits/query_crop", False, "query_crop: does not belong to this kind"),
+        ("eval_sets/digits/reranking", {"dept": 3}, "dept: unknown key; did you mean 'depth'?"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(path, value, message):
@@ -335,8 +341,23 @@ def test_conda_users_get_the_same_versions():
     "file", sorted((config.ROOT / "config").glob("*.yaml")), ids=lambda f: f.stem
 )
 def test_the_shipped_profiles_are_in_order(file, tmp_path, monkeypatch):
-    monkeypatch.setenv("SFSC_CIFAR10", str(tmp_path))
+    for variable in ("SFSC_CIFAR10", "SFSC_GROCERY"):
+        monkeypatch.setenv(variable, str(tmp_path))
     assert config.read(file)["profile"]
+
+
+def test_refinements_are_of_exact_search():
+    profile = changed("eval_sets/digits/search", {"kind": "faiss", "factory": "Flat"})
+    profile["eval_sets"]["digits"]["query_expansion"] = {"neighbours": 3}
+    with pytest.raises(InputError, match="need an exact search"):
+        config.check(profile, "p.yaml")
+
+
+def test_only_what_embeds_counts_for_embeddings():
+    entry = {"kind": "digits", "train_set": "digits"}
+    searched = entry | {"reranking": {}, "search": {"kind": "exact"}}
+    assert config.embedded(searched) == config.embedded(entry) == entry | {"search": None}
+    assert config.embedded(entry | {"whitening": "w100"}) != config.embedded(entry)
 
 
 def test_home_and_variables_are_filled_in_every_path(tmp_path, monkeypatch):

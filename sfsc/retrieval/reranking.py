@@ -1,6 +1,7 @@
 """k-reciprocal re-ranking of each query's best gallery rows."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from sfsc.options import at_least
 from sfsc.retrieval.embeddings import Embeddings
 from sfsc.retrieval.expansion import rows_of, without
 from sfsc.retrieval.places import Places
+from sfsc.retrieval.products import one_thread_each, thread_count
 from sfsc.retrieval.scores import fixed_point, rounded
 from sfsc.retrieval.search import top_k
 
@@ -47,12 +49,23 @@ def reranked(
         some = slice(first, first + _QUERIES)
         best, scores = top_k(queries[some], gallery, how.depth)
         lists, _ = without(own[some], best, scores)
-        for query, found, row, listed in zip(queries[some], best, own[some], lists, strict=True):
+
+        def work(
+            query: NDArray[np.float32],
+            found: NDArray[np.int64],
+            row: np.int64,
+            listed: NDArray[np.int64],
+        ) -> NDArray[np.int64]:
             rows = listed[listed >= 0]
             order = _order(np.concatenate([query[None], rows_of(gallery, rows)]), how)
             free = np.flatnonzero(found != row)
             moved = np.arange(len(found))
             moved[free[order]] = free
+            return moved
+
+        with ThreadPoolExecutor(thread_count()) as pool, one_thread_each():
+            moves = list(pool.map(work, queries[some], best, own[some], lists))
+        for moved in moves:
             tracked, where = next(each)
             yield tracked, _moved(where, moved)
 

@@ -11,7 +11,6 @@ from sfsc import layout
 from sfsc.data.sets import Images, SomeImages
 from sfsc.files import InputError, replacing
 from sfsc.retrieval.embeddings import EmbeddingFile, blocks
-from sfsc.switchable.translation import SIDES
 
 _IMAGES = 2**14
 """That a map is learnt from, at most."""
@@ -75,7 +74,7 @@ def whiten(source: Path, folder: Path, by: Whitening) -> None:
             for first, rows in blocks(embeddings, _ROWS):
                 target[first : first + len(rows)] = by(rows)
             target.flush()
-    for side in SIDES:
+    for side in layout.SIDES:
         for path in layout.translated(folder, side).values():
             if not (source / path.name).exists():
                 path.unlink()

@@ -48,8 +48,8 @@ def takes_any_size(name: str) -> bool:
     return known is None or not known.fixed_input_size
 
 
-def backbone(spec: NetworkSpec) -> tuple[Any, str]:
-    """timm's model without classifier, and the name of the convolution that reads the image.
+def backbone(spec: NetworkSpec) -> tuple[Any, tuple[str, ...]]:
+    """timm's model without classifier, and the names of the convolutions that read the image.
 
     Raises InputError for what timm does not know, and for weights that cannot be had or do not fit.
     """
@@ -71,7 +71,8 @@ def backbone(spec: NetworkSpec) -> tuple[Any, str]:
             " channels by model.args"
         )
     first = model.pretrained_cfg.get("first_conv")
-    if not isinstance(first, str) or not hasattr(model, "num_features"):
+    readers = (first,) if isinstance(first, str) else tuple(first or ())
+    if not readers or not hasattr(model, "num_features"):
         raise InputError(
             f"model.backbone: {spec.backbone}: timm does not say how it begins and ends; choose"
             " another (docs/backbones.md)"
@@ -90,7 +91,7 @@ def backbone(spec: NetworkSpec) -> tuple[Any, str]:
         model.maxpool = nn.Identity()
     if spec.pooling is not None:
         set_pooling(model, spec.backbone, spec.pooling)
-    return model, first
+    return model, readers
 
 
 def _with_weights(fresh: nn.Module, spec: NetworkSpec, args: dict[str, Any]) -> nn.Module:

@@ -2,9 +2,9 @@
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sfsc.switchable.cut import NORMS, Cut, leading
@@ -25,6 +25,7 @@ class SharedTensors:
     def refresh(self) -> None:
         """Make the views anew, after the parameters moved to other memory."""
         parameters = dict(self._module.named_parameters(recurse=False))
+        buffers = dict(self._module.named_buffers(recurse=False))
         self._views = [
             {
                 name: nn.Parameter(leading(parameters[name].detach(), shape, cut.parts))
@@ -33,10 +34,18 @@ class SharedTensors:
             }
             for cut in self._cuts
         ]
+        self._buffers = [
+            {
+                name: leading(buffers[name], shape, cut.parts)
+                for name, shape in cut.shapes.items()
+                if name in buffers
+            }
+            for cut in self._cuts
+        ]
 
     def select(self, index: int) -> None:
         """Let the module compute with the views of sub-model `index`."""
-        vars(self._module).update(self._views[index])
+        vars(self._module).update(self._views[index] | self._buffers[index])
 
     def views(self, index: int) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
         """The module's own parameters, and of each the view of sub-model `index`."""
@@ -45,16 +54,24 @@ class SharedTensors:
 
 
 class PartedLinear(nn.Linear):
-    """A linear layer whose weight may have an axis of parts before that of its outputs."""
+    """A linear layer whose tensors may have an axis of parts before that of its outputs.
+
+    To whoever asks they are flat: some attentions compute with them themselves.
+    """
 
     def __init__(self, linear: nn.Linear):
         """Takes over the tensors of `linear`."""
-        super().__init__(linear.in_features, linear.out_features, device="meta")
+        super().__init__(linear.in_features, linear.out_features, linear.bias is not None, "meta")
         self.weight, self.bias = linear.weight, linear.bias
 
-    def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.flatten()
-        return F.linear(x, self.weight.flatten(0, -2), bias)
+    def __getattribute__(self, name: str) -> Any:
+        # What the sub-model in use computes with lies in front of the parameters.
+        found = super().__getattribute__(name)
+        if name == "weight" and found.ndim > 2:
+            return found.flatten(0, -2)
+        if name == "bias" and found is not None and found.ndim > 1:
+            return found.flatten()
+        return found
 
 
 class PrivateNorm(nn.Module):

@@ -11,7 +11,7 @@ from sfsc.config import model_name
 from sfsc.files import InputError
 from sfsc.switchable.backbone import RESNET_STAGE, NetworkSpec, backbone
 from sfsc.switchable.convert import PrivateNorm, fill, make_switchable, shrink
-from sfsc.switchable.cut import BARE, NORMS, cuts, guard_strided_pointwise
+from sfsc.switchable.cut import NORMS, cuts, guard_strided_pointwise, is_bare
 
 _HEAD = ("head", "head_norm")
 
@@ -70,11 +70,11 @@ class SwitchableNetwork(nn.Module):
         self.spec, self.widths = spec, tuple(widths)
         self.names = tuple(names) or tuple(model_name(width) for width in widths)
         self.embedding_dim = spec.embedding_dim
-        self.network, image_reader = _full_network(spec)
-        self._cuts = [cuts(self.network, width, image_reader, _HEAD) for width in self.widths]
+        self.network, readers = _full_network(spec)
+        self._cuts = [cuts(self.network, width, readers, _HEAD) for width in self.widths]
         kinds = {name: type(self.network.get_submodule(name)) for name in self._cuts[0]}
         self._norms = [name for name, kind in kinds.items() if kind in NORMS]
-        self._bare = [name for name, kind in kinds.items() if kind in BARE]
+        self._bare = [name for name in kinds if is_bare(self.network.get_submodule(name))]
         shrink(self.network, self._cuts[self._widest])
         switchable = len(self.widths) > 1
         self._shared = make_switchable(self.network, self._cuts) if switchable else []
@@ -83,6 +83,10 @@ class SwitchableNetwork(nn.Module):
             (self.network.get_submodule(name), [each[name].attributes for each in self._cuts])
             for name in kinds
             if name not in self._norms
+        ]
+        # Some attentions keep, in evaluation, what follows from their weights.
+        self._caching: list[Any] = [
+            module for module in self.modules() if hasattr(module, "attention_bias_cache")
         ]
         self._selected: int | None = None
         if switchable:
@@ -111,6 +115,8 @@ class SwitchableNetwork(nn.Module):
             shared.select(index)
         for norm in self._private:
             norm.index = index
+        for module in self._caching:
+            module.attention_bias_cache.clear()
         for module, of_sub_models in self._attributes:
             for name, value in of_sub_models[index].items():
                 setattr(module, name, value)
@@ -151,7 +157,7 @@ class SwitchableNetwork(nn.Module):
         for name in self._bare:
             module = self.network.get_submodule(name)
             parameters = dict(module.named_parameters(recurse=False))
-            yield from (parameters[tensor] for tensor in self._cuts[0][name].shapes)
+            yield from parameters.values()
 
     def extract(self, index: int) -> StaticNetwork:
         """Sub-model `index` as plain torch and timm modules with its own, smaller tensors."""
@@ -190,19 +196,19 @@ def try_out(spec: NetworkSpec, widths: Sequence[float]) -> None:
         _try(network, spec)
 
 
-def _full_network(spec: NetworkSpec) -> tuple[StaticNetwork, str]:
-    """The network at width 1.0, plain, and the name of the convolution that reads the image."""
-    model, image_reader = backbone(spec)
+def _full_network(spec: NetworkSpec) -> tuple[StaticNetwork, tuple[str, ...]]:
+    """The network at width 1.0, plain, and the names of the convolutions that read the image."""
+    model, readers = backbone(spec)
     guard_strided_pointwise(model)
     features = getattr(model, "head_hidden_size", model.num_features)
     head = nn.Linear(features, spec.embedding_dim, bias=False)
     norm = nn.BatchNorm2d(spec.embedding_dim) if spec.embedding_norm else None
     network = StaticNetwork(model, head, spec, head_norm=norm)
-    image_reader = f"backbone.{image_reader}"
+    readers = tuple(f"backbone.{name}" for name in readers)
     if spec.base_channels != RESNET_STAGE:
         scale = spec.base_channels / RESNET_STAGE
-        shrink(network, cuts(network, scale, image_reader, _HEAD))
-    return network, image_reader
+        shrink(network, cuts(network, scale, readers, _HEAD))
+    return network, readers
 
 
 def _try(network: SwitchableNetwork, spec: NetworkSpec) -> None:

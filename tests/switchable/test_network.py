@@ -34,6 +34,8 @@ def trained(spec, widths, steps=3):
 
 
 MINIATURES = ["test_resnet", "test_byobnet", "test_efficientnet", "test_convnext", "test_vit"]
+# Their sizes are fixed, or some layers start at zero: only what they compute is looked at.
+OTHERS = ["test_vit_relpos", "test_efficientnet_gn", "test_mambaout", "test_nfnet", "test_maxvit"]
 # With few blocks, for time; benchmarks/backbones.py takes them whole.
 BACKBONES = {
     "resnet50": {"layers": [1, 1, 1, 1]},
@@ -44,6 +46,11 @@ BACKBONES = {
     "convnext_tiny": {"depths": [1, 1, 1, 1]},
     "vit_small_patch16_224": {"depth": 2},
     "deit3_small_patch16_224": {"depth": 2},
+    "swin_tiny_patch4_window7_224": {"depths": [1, 1], "window_size": 4},
+    "vit_small_patch16_dinov3": {"depth": 1},
+    "tf_efficientnet_lite0": {},
+    "tresnet_m": {},
+    "levit_128s": {},
 }
 
 
@@ -86,7 +93,7 @@ def test_static_sub_models_equal_the_switchable_network(spec):
 
 
 @pytest.mark.parametrize(
-    ("name", "args"), [*BACKBONES.items(), *((name, {}) for name in MINIATURES)]
+    ("name", "args"), [*BACKBONES.items(), *((name, {}) for name in (*MINIATURES, *OTHERS))]
 )
 def test_full_width_computes_what_timm_computes(name, args):
     network = build(of_timm(name, args=args), [0.5, 1.0], seed=3).eval()
@@ -320,9 +327,8 @@ def test_channels_grow_with_the_width_by_whole_groups_and_never_vanish(groups, s
 @pytest.mark.parametrize(
     ("spec", "named"),
     [
-        (of_timm("test_vit_relpos"), "blocks.0.attn.rel_pos"),
-        (of_timm("test_efficientnet_gn"), "backbone.bn1"),
-        (of_timm("test_mambaout"), "stages.0.blocks.0"),
+        (of_timm("sequencer2d_s", args={"layers": [1, 1, 1, 1]}), "rnn_tokens.rnn_v"),
+        (of_timm("skresnet18"), "layer1.0.conv1"),
         (of_timm("test_vit", base_channels=32), "base_channels"),
         (NetworkSpec("no_such_model", 8), "no_such_model"),
         (NetworkSpec("resnet18d", 8, stem_stride=1), "stem_stride"),

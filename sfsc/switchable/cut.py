@@ -138,6 +138,10 @@ def cuts(
         elif kind in _MERGING:
             of_four = _fourfold(module.reduction.in_features // 4, narrowed)
             inside |= {f"{name}.norm": of_four, f"{name}.reduction": of_four}
+        elif hasattr(
+            module, "rel_indices"
+        ):  # ConViT's: its extracted models compute something else
+            raise _refusal(name, module)
         elif heads := _heads(module):
             left = _heads_left(heads, narrowed, width)
             found[name] = _attention(module, heads, left)

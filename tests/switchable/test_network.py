@@ -35,7 +35,7 @@ def trained(spec, widths, steps=3):
 
 MINIATURES = ["test_resnet", "test_byobnet", "test_efficientnet", "test_convnext", "test_vit"]
 # Their sizes are fixed, or some layers start at zero: only what they compute is looked at.
-OTHERS = ["test_vit_relpos", "test_efficientnet_gn", "test_mambaout", "test_nfnet", "test_maxvit"]
+OTHERS = ["test_vit_relpos", "test_efficientnet_gn", "test_mambaout", "test_nfnet"]
 # With few blocks, for time; benchmarks/backbones.py takes them whole.
 BACKBONES = {
     "resnet50": {"layers": [1, 1, 1, 1]},
@@ -329,6 +329,7 @@ def test_channels_grow_with_the_width_by_whole_groups_and_never_vanish(groups, s
     [
         (of_timm("sequencer2d_s", args={"layers": [1, 1, 1, 1]}), "rnn_tokens.rnn_v"),
         (of_timm("skresnet18"), "layer1.0.conv1"),
+        (of_timm("convit_tiny", args={"depth": 1}), "blocks.0.attn"),
         (of_timm("test_vit", base_channels=32), "base_channels"),
         (NetworkSpec("no_such_model", 8), "no_such_model"),
         (NetworkSpec("resnet18d", 8, stem_stride=1), "stem_stride"),

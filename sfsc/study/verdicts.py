@@ -194,16 +194,17 @@ def _markdown(decisions: Iterable[Decision]) -> str:
     for _, of, found, p, answer in decisions:
         scale = 1 if of.measure == "C" else 100
         low, high = ((found.mean + sign * found.half) * scale for sign in (-1, 1))
+        interval = f" [{low:+.2f}, {high:+.2f}]" if found.units > 1 else ""
         row = {
             "hypothesis": of.name,
             "claim": of.claim,
             "contrast": f"{in_words(of.contrast)}, {of.measure}",
             "bound": f"{of.above * scale:g}",
-            "effect": f"{found.mean * scale:+.2f} [{low:+.2f}, {high:+.2f}]",
+            "effect": f"{found.mean * scale:+.2f}{interval}",
             "units": found.units,
             "p": "–" if np.isnan(p) else f"{p:.3f}",
-            "power": f"{found.power:.0%}",
-            "needed": found.needed if answer == "undecided" else "",
+            "power": f"{found.power:.0%}" if found.units > 1 else "–",
+            "needed": found.needed if answer == "undecided" and found.units > 1 else "",
             "verdict": f"**{answer}**",
         }
         shown.append(row)

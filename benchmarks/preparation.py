@@ -22,13 +22,13 @@ from PIL import Image
 from benchmarks import command
 from benchmarks.agreement import hold
 from sfsc.data import packed
-from sfsc.data.augment import Augment
 from sfsc.data.decoding import DecodedBatches
 from sfsc.data.order import Order
 from sfsc.data.packing import pack
 from sfsc.data.reading import at_most, read_all
 from sfsc.data.sets import FileImages, Images, TrainSet
 from sfsc.files import replacing
+from sfsc.profile import Augment
 from sfsc.resources import CLEAN_IMAGES
 
 _PIXELS, _SIZE = 500, 224

@@ -18,6 +18,7 @@ from torchjd import autojac
 from torchjd.aggregation import PCGrad, Sum
 
 from benchmarks.agreement import hold
+from sfsc.profile import TrainingOptions
 from sfsc.seeds import generator
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.network import SwitchableNetwork, build
@@ -30,7 +31,6 @@ from sfsc.training.objectives import (
     SharedClassifier,
 )
 from sfsc.training.objectives import Problem as OfObjective
-from sfsc.training.options import TrainingOptions
 from sfsc.training.processes import Processes
 from sfsc.training.step import Step
 

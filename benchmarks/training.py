@@ -25,12 +25,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import steps
 from benchmarks.steps import CLASSES, WAYS, WIDTHS, Problem, Way, separate, sfsc
 from benchmarks.timing import Clock, Figure, PeakMemory, medians
-from sfsc.data.augment import Augment
 from sfsc.data.batches import MemoryBatches
 from sfsc.data.decoding import DecodedBatches
 from sfsc.data.order import Order
 from sfsc.data.sets import FileImages
 from sfsc.files import replacing
+from sfsc.profile import Augment
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.network import build
 from sfsc.training.processes import Processes, joined

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
+from sfsc.profile import Archives
+
 _MB, _GB = 10**6, 10**9
 
 _LANDMARKS = "https://s3.amazonaws.com/google-landmark"
@@ -50,31 +52,27 @@ class Item:
         return self.url.removesuffix(inside) + self.md5_file.split("/", 1)[1]
 
 
-ARCHIVES = {"train": 500, "index": 100, "test": 20}
-"""How many archives each part of Google Landmarks v2 has."""
-
 _ARCHIVE_BYTES = {"train": _GB, "index": 850 * _MB, "test": 500 * _MB}
 
 
-def items(name: str, role: Literal["train", "eval"], archives: Mapping[str, int]) -> list[Item]:
+def items(name: str, role: Literal["train", "eval"], archives: Archives) -> list[Item]:
     """What the set of that name consists of, as far as training or evaluation needs it.
 
-    `name` is one of SET_NAMES, `archives` says where Google Landmarks v2 has other than ARCHIVES.
+    `name` is one of SET_NAMES, `archives` those of Google Landmarks v2.
     """
     if name != "gldv2":
         return _SETS[name]
-    counts = {**ARCHIVES, **archives}
     if role == "train":
         return [
             _table("metadata/train_clean.csv", "landmark_id", "images"),
-            *_landmarks("train", counts["train"]),
+            *_landmarks("train", archives.train),
         ]
     return [
         _table("metadata/index.csv", "id"),
         _table("metadata/test.csv", "id"),
         _table("ground_truth/retrieval_solution_v2.1.csv", "id", "images", "usage"),
-        *_landmarks("index", counts["index"]),
-        *_landmarks("test", counts["test"]),
+        *_landmarks("index", archives.index),
+        *_landmarks("test", archives.test),
     ]
 
 

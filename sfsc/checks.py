@@ -9,10 +9,12 @@ from typing import Any
 from sfsc import config as profiles
 from sfsc.config import Config
 from sfsc.data import kinds
-from sfsc.embedding.sizes import sizes_of
+from sfsc.embedding.sizes import require_taken, sizes_of
 from sfsc.fetch.plan import done_marker, needed_by
 from sfsc.files import InputError
 from sfsc.method import find
+from sfsc.options import part
+from sfsc.profile import TrainingOptions
 from sfsc.retrieval import approximate
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.network import try_out
@@ -36,7 +38,7 @@ def require_sound(config: Config, source: str) -> None:
 
     specs: dict[str, list[NetworkSpec]] = {}
     for name, entry in config["train_sets"].items():
-        training = profiles.settings(config, name)["training"]
+        training = part(TrainingOptions, profiles.settings(config, name)["training"])
         with noted(f"train_sets.{name}"):
             family = members(config, name)
             specs[name] = [member.spec for member in family]
@@ -49,11 +51,11 @@ def require_sound(config: Config, source: str) -> None:
                 members(config, name, find(profiles.method_file(config, method)))
         with noted(f"train_sets.{name}"):
             if _is_there(config, entry) and not _is_packed(entry):
-                kinds.source_set(entry, training.get("on_bad_image", "stop"))
+                kinds.source_set(entry, training.on_bad_image)
     for name, entry in config["eval_sets"].items():
         for spec in specs.get(entry["train_set"], []):
             with noted(f"eval_sets.{name}"):
-                sizes_of(entry).check(spec)
+                require_taken(sizes_of(entry), spec)
             with noted(f"eval_sets.{name}"):
                 if index := approximate.index_of(entry):
                     approximate.check(index, spec.embedding_dim)

@@ -17,6 +17,8 @@ import click
 
 from sfsc import __version__, config, layout
 from sfsc.files import InputError, check_output, is_stream
+from sfsc.options import part
+from sfsc.profile import Expansion, Refinement, Reranking, TrainingOptions, as_yaml
 
 
 class OneLine(click.Command):
@@ -113,16 +115,21 @@ def methods(names: tuple[str, ...]) -> None:
 
 
 @main.command()
+def schema() -> None:
+    """Write the JSON schema of profiles, as workflow/schemas/config.schema.yaml has it."""
+    click.echo(as_yaml(), nl=False)
+
+
+@main.command()
 @_config
 def generate(file: Path) -> None:
     """Draw the synthetic landmarks of a profile."""
-    from sfsc.data.synthetic import SyntheticOptions
     from sfsc.data.synthetic import generate as draw
 
-    synthetic = dict(config.read(file).get("synthetic", {}))
+    synthetic = config.typed(config.read(file)).synthetic
     if not synthetic:
         raise InputError(f"{file}: synthetic: the profile has no such section")
-    draw(config.expanded(synthetic.pop("path")), SyntheticOptions(**synthetic))
+    draw(config.expanded(synthetic.path), synthetic)
 
 
 @main.command()
@@ -173,7 +180,9 @@ def pack(file: Path, train_set: str, processes: int) -> None:
     entry = profile["train_sets"][train_set]
     if "packed" not in entry:
         raise InputError(f"{file}: train_sets.{train_set}.packed: names no folder to pack into")
-    on_bad_image = config.settings(profile, train_set)["training"].get("on_bad_image", "stop")
+    on_bad_image = part(
+        TrainingOptions, config.settings(profile, train_set)["training"]
+    ).on_bad_image
     packing.pack(
         source_set(entry, on_bad_image),
         config.expanded(entry["packed"]),
@@ -202,7 +211,7 @@ def train(file: Path, train_set: str, method: str, seed: int) -> None:
     from sfsc.training.task import task
 
     profile = _profile(file, train_set=train_set, method=method)
-    torch.set_num_threads(profile.get("threads", 1))
+    torch.set_num_threads(config.typed(profile).threads)
     try:
         train_family(task(profile, train_set, method, seed))
     except preemption.Preempted as stopped:
@@ -222,7 +231,7 @@ def profile(file: Path, train_set: str, method: str) -> None:
     from sfsc.training.task import task
 
     chosen = _profile(file, train_set=train_set, method=method)
-    torch.set_num_threads(chosen.get("threads", 1))
+    torch.set_num_threads(config.typed(chosen).threads)
     parts = profile_steps(task(chosen, train_set, method, chosen["seeds"][0]))
     click.echo(parts.to_markdown(index=False, floatfmt=("", "", ".2f", ".1%")))
 
@@ -311,7 +320,7 @@ def embed(file: Path, eval_set: str, method: str) -> None:
     from sfsc.embedding.sizes import sizes_of
 
     profile = _profile(file, eval_set=eval_set)
-    torch.set_num_threads(profile.get("threads", 1))
+    torch.set_num_threads(config.typed(profile).threads)
     results, entry = config.results(profile), profile["eval_sets"][eval_set]
     models = {
         layout.embeddings(results, eval_set, method, seed, name): layout.models(
@@ -342,7 +351,7 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
     from sfsc.retrieval.refinement import refinement_of
 
     profile = _profile(file, eval_set=eval_set)
-    torch.set_num_threads(profile.get("threads", 1))
+    torch.set_num_threads(config.typed(profile).threads)
     entry = profile["eval_sets"][eval_set]
     evaluate_method(
         config.results(profile),
@@ -352,7 +361,7 @@ def evaluate_one_method(file: Path, eval_set: str, method: str) -> None:
         profile["seeds"],
         config.model_names(profile),
         index_of(entry),
-        profile.get("mixed_galleries", False),
+        config.typed(profile).mixed_galleries,
         refinement_of(entry, f"eval_sets.{eval_set}"),
     )
 
@@ -427,11 +436,8 @@ def evaluate(
     """
     from sfsc.retrieval.approximate import FaissIndex
     from sfsc.retrieval.collect import write_scores
-    from sfsc.retrieval.expansion import Expansion
     from sfsc.retrieval.ground_truth import read
     from sfsc.retrieval.pairs import evaluate_pairs, open_files
-    from sfsc.retrieval.refinement import Refinement
-    from sfsc.retrieval.reranking import Reranking
 
     by_query, by_gallery = _named(queries, "--query"), _named(galleries, "--gallery")
     by_pair = [
@@ -555,7 +561,7 @@ def collect(file: Path, methods: tuple[str, ...], out: Path | None) -> None:
     profile = config.read(file)
     results = config.results(profile)
     chosen = methods or config.method_names(profile)
-    with_mixed = profile.get("mixed_galleries", False)
+    with_mixed = config.typed(profile).mixed_galleries
     collect.collect(results, list(profile["eval_sets"]), chosen, out or results, with_mixed)
 
 
@@ -631,7 +637,7 @@ def latency(file: Path, processes: int) -> None:
     from sfsc.measure.latency import write_latency
 
     profile = config.read(file)
-    write_latency(config.results(profile), profile.get("threads", 1), processes)
+    write_latency(config.results(profile), config.typed(profile).threads, processes)
 
 
 @main.command()
@@ -659,9 +665,8 @@ def tables(file: Path, names: tuple[str, ...], scores: Path | None) -> None:
 
     profile = config.read(file)
     results = config.results(profile)
-    shown = Shown(
-        config.method_names(profile), config.ablations(profile), profile.get("contrasts", [])
-    )
+    contrasts = config.typed(profile).contrasts
+    shown = Shown(config.method_names(profile), config.ablations(profile), contrasts)
     write_tables(scores or results, results / "tables", shown, names)
 
 
@@ -696,9 +701,9 @@ def page(file: Path) -> None:
     profile = config.read(file)
     results = config.results(profile)
     write_provenance(results, profile)
-    title = profile.get("title", profile["profile"])
+    title = config.typed(profile).title or profile["profile"]
     methods = config.method_lines(profile)
-    write_page(results, str(title), methods, config.train_set_of(profile))
+    write_page(results, title, methods, config.train_set_of(profile))
 
 
 @main.command()

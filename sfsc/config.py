@@ -6,26 +6,24 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import jsonschema
 import yaml
 
-from sfsc import method, options
+from sfsc import method, options, profile
 from sfsc.catalogue import KINDS, SET_NAMES
 from sfsc.files import InputError, read_text
+from sfsc.options import from_section
+from sfsc.profile import REFINING, MemberEntry, Profile, TrainingOptions
 
 ROOT = Path(__file__).resolve().parents[1]
-"""The checkout: the schema and the baselines live next to the library."""
+"""The checkout: the baselines live next to the library."""
 
 _RENAMED = {"workers": "decoding_threads"}
 """Keys of `training` in profiles of earlier versions."""
-
-_SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-
-REFINING = ("query_expansion", "database_augmentation", "reranking")
-"""Keys of an evaluation set that change how embeddings are searched, and not these."""
 
 Config = dict[str, Any]
 
@@ -84,6 +82,11 @@ def check(config: Config, source: str) -> Config:
     if mistakes:
         raise InputError("\n".join(f"{source}: {mistake}" for mistake in mistakes))
     return config
+
+
+def typed(config: Config) -> Profile:
+    """A checked profile as its dataclass, with what it leaves out."""
+    return from_section(Profile, config, "profile")
 
 
 def method_names(config: Config) -> list[str]:
@@ -150,15 +153,17 @@ def member_sections(config: Config) -> dict[str, MemberSection]:
     found = {}
     for name, given in config["members"].items():
         section = dict(given or {})
-        shares = [_share(section.pop(key, 1.0)) for key in ("class_fraction", "image_fraction")]
-        found[name] = MemberSection(section.pop("width", 1.0), section, shares[0], shares[1])
+        width, *shares = (
+            section.pop(key, getattr(MemberEntry, key))
+            for key in ("width", "class_fraction", "image_fraction")
+        )
+        found[name] = MemberSection(width, section, *map(_share, shares))
     return found
 
 
 def scenario(config: Config) -> str:
     """What orders the members: `capacity` or `generations`."""
-    found: str = config.get("scenario", "capacity")
-    return found
+    return typed(config).scenario
 
 
 def _share(fraction: float | list[float]) -> tuple[float, float]:
@@ -333,12 +338,15 @@ _TYPES = {
 }
 
 
+_schema = cache(profile.schema)
+
+
 def _mistakes_by_schema(
     config: Config,
 ) -> Iterator[tuple[str, Any, jsonschema.ValidationError]]:
     """Where each mistake is, the part of the profile that its path starts from, and the error."""
-    schema = yaml.safe_load(_SCHEMA.read_text(encoding="utf-8"))
-    training = {"$defs": schema["$defs"], **schema["$defs"]["training"]}
+    schema = _schema()
+    training = {"$defs": schema["$defs"], **schema["$defs"]["TrainingOptions"]}
     entry = training | {"properties": training["properties"] | {"name": {}, "method": {}}}
     schemas = {"profile": schema, "options": training, "entry": entry}
     for above, part, which in [("", config, "profile"), *_options(config)]:
@@ -503,20 +511,16 @@ def _inconsistencies(config: Config) -> Iterator[str]:
                 f"eval_sets.{name}.whitening: {entry['whitening']!r} is no member; choose from"
                 f" {', '.join(model_names(config))}"
             )
-    processes = config.get("processes", 1) * config.get("nodes", 1)
+    processes = typed(config).processes * typed(config).nodes
     for name in config["train_sets"]:
-        training = settings(config, name)["training"]
-        if training["batch_size"] % processes:
+        training = options.part(TrainingOptions, settings(config, name)["training"])
+        if training.batch_size % processes:
             yield (
-                f"train_sets.{name}: training.batch_size: {training['batch_size']} images cannot be"
+                f"train_sets.{name}: training.batch_size: {training.batch_size} images cannot be"
                 f" shared equally by {processes} processes; choose a multiple"
             )
         packed = "packed" in config["train_sets"][name]
-        if (
-            training.get("decoding_threads")
-            and training.get("on_bad_image") == "skip"
-            and not packed
-        ):
+        if training.decoding_threads and training.on_bad_image == "skip" and not packed:
             yield (
                 f"train_sets.{name}: training.on_bad_image: skip needs a packed set or all images"
                 " in memory; name a folder in packed, or set training.decoding_threads to 0"

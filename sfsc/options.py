@@ -5,11 +5,12 @@ import difflib
 import inspect
 import itertools
 import math
-import textwrap
+import sys
 import types
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sfsc.files import InputError
@@ -38,6 +39,11 @@ def from_section(of: type[Section], values: Mapping[str, Any], place: str) -> Se
                 f"{place}.{each.name}: is missing; it needs {_words(kinds[each.name])}"
             )
     return of(**{key: checked(of, key, value, place) for key, value in values.items()})
+
+
+def part(of: type[Section], section: Mapping[str, Any], place: str = "") -> Section:
+    """The dataclass `of` from those keys of a larger section that it has."""
+    return from_section(of, {key: section[key] for key in hints(of) if key in section}, place)
 
 
 def at_least(minimum: float, default: float) -> Any:
@@ -77,22 +83,31 @@ class Described(NamedTuple):
     text: str
 
 
-def described(of: type) -> list[Described]:
-    """The keys of the dataclass `of`, each with the text below it in the source."""
-    texts: dict[str, str] = {}
+def texts(of: type) -> dict[str, str]:
+    """The texts below the keys of the dataclass `of` in its source."""
+    found: dict[str, str] = {}
     for base in of.__mro__[:-1]:
-        (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        assert isinstance(body, ast.ClassDef)
-        for key, after in itertools.pairwise(body.body):
+        for key, after in itertools.pairwise(_classes(base.__module__)[base.__name__].body):
             match key, after:
                 case (
                     ast.AnnAssign(target=ast.Name(id=name)),
                     ast.Expr(value=ast.Constant(value=str(text))),
                 ):
-                    texts.setdefault(name, " ".join(text.split()))
-    kinds = hints(of)
+                    found.setdefault(name, " ".join(text.split()))
+    return found
+
+
+@cache
+def _classes(module: str) -> dict[str, ast.ClassDef]:
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+
+
+def described(of: type) -> list[Described]:
+    """The keys of the dataclass `of`, in words."""
+    kinds, told = hints(of), texts(of)
     return [
-        Described(each.name, _words(kinds[each.name]), each.default, texts.get(each.name, ""))
+        Described(each.name, _words(kinds[each.name]), each.default, told.get(each.name, ""))
         for each in fields(of)
     ]
 
@@ -102,7 +117,13 @@ def _value(kind: Any, value: Any, place: str) -> Any:
     if origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return None
-        return _value(next(arg for arg in args if arg is not type(None)), value, place)
+        *others, last = (arg for arg in args if arg is not type(None))
+        for arg in others:
+            with suppress(InputError):
+                return _value(arg, value, place)
+        return _value(last, value, place)
+    if kind is Any:
+        return value
     if isinstance(kind, type) and is_dataclass(kind):
         if isinstance(value, Mapping):
             return from_section(kind, value, place)
@@ -114,7 +135,7 @@ def _value(kind: Any, value: Any, place: str) -> Any:
             return tuple(_value(args[0], each, place) for each in value)
     elif origin is Mapping:
         if isinstance(value, Mapping):
-            return value
+            return {key: _value(args[1], each, f"{place}.{key}") for key, each in value.items()}
     elif kind is str:
         if isinstance(value, str):
             return value

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sfsc.config import Config, data_path, model_names, settings
+from sfsc.config import Config, data_path, model_names, settings, typed
+from sfsc.options import part
+from sfsc.profile import Sizes, TrainingOptions, TrainSetEntry
 
 _LISTED = 17
 """Bytes of an image's id, and of what parts it from the next, in Google Landmarks v2's lists."""
@@ -43,22 +45,22 @@ _SAMPLE, _BATCHES = 4096, 5
 
 def train(config: Config, train_set: str) -> tuple[int, int]:
     """Memory of each machine, and time, of training one family."""
-    entry, training = config["train_sets"][train_set], settings(config, train_set)["training"]
+    entry, profile = config["train_sets"][train_set], typed(config)
+    training = part(TrainingOptions, settings(config, train_set)["training"])
     images, area = _training_images(entry), entry["image_size"] ** 2
-    decoding = training.get("decoding_threads", 0)
-    processes = config.get("processes", 1)
-    waiting = _SAMPLE + _BATCHES * training["batch_size"]
+    decoding, processes = training.decoding_threads, profile.processes
+    waiting = _SAMPLE + _BATCHES * training.batch_size
     held = decoding * _THREAD_MB + 3 * area * (waiting if decoding else images) / 2**20
-    passes = images * training["epochs"] * len(model_names(config)) * area / 224**2
+    passes = images * training.epochs * len(model_names(config)) * area / 224**2
     return round(processes * (_IDLE_MB + held)), _minutes(
-        passes / _rate(config, _TRAINED) / processes / config.get("nodes", 1)
+        passes / _rate(config, _TRAINED) / processes / profile.nodes
     )
 
 
 def embed(config: Config, eval_set: str) -> tuple[int, int]:
     """Memory and time of embedding a set with every sub-model and seed of a method."""
     entry = config["eval_sets"][eval_set]
-    scales = entry.get("scales", [1.0])
+    scales = part(Sizes, entry).scales
     models = len(model_names(config)) * len(config["seeds"])
     passes = _evaluated_images(entry) * models * len(scales)
     return 2 * _IDLE_MB, _minutes(passes / _rate(config, _EMBEDDED))
@@ -79,13 +81,14 @@ def _minutes(seconds: float) -> int:
 
 
 def _rate(config: Config, rates: Mapping[str, int]) -> int:
-    return rates["gpu"] if config.get("gpu") else rates["thread"] * int(config.get("threads", 1))
+    profile = typed(config)
+    return rates["gpu"] if profile.gpu else rates["thread"] * profile.threads
 
 
 def _training_images(entry: Mapping[str, Any]) -> int:
     if entry["kind"] != "gldv2":
         return _OTHER
-    share: float = entry.get("class_fraction", 1.0)
+    share = part(TrainSetEntry, entry).class_fraction
     return round(share * _listed(data_path(entry) / "train_clean.csv", CLEAN_IMAGES))
 
 

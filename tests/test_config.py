@@ -1,16 +1,16 @@
 """Profiles: what is accepted, and one line that names the key for what is not."""
 
 import copy
-from dataclasses import fields
 from datetime import date
 from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from sfsc import config
-from sfsc.data.synthetic import SyntheticOptions
 from sfsc.files import InputError
+from sfsc.profile import Reranking, as_yaml
 
 ROOT = Path(__file__).parents[1]
 MINI = yaml.safe_load((ROOT / "config" / "mini.yaml").read_text())
@@ -165,10 +165,33 @@ def test_numbers_that_arrive_as_text_or_as_whole_floats_are_numbers():
     assert (checked["seeds"], checked["widths"], checked["gpu"]) == ([5], [0.5, 1.0], False)
 
 
-def test_the_schema_knows_the_options_of_the_synthetic_landmarks():
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    known = schema["properties"]["synthetic"]["properties"]
-    assert set(known) == {"path", *(field.name for field in fields(SyntheticOptions))}
+def test_the_schema_that_editors_read_is_of_the_profile_as_it_is():
+    file = ROOT / "workflow/schemas/config.schema.yaml"
+    assert file.read_text() == as_yaml(), "sfsc schema > workflow/schemas/config.schema.yaml"
+    Draft202012Validator.check_schema(yaml.safe_load(as_yaml()))
+
+
+def test_what_a_profile_leaves_out_is_as_its_class_says():
+    profile = config.typed(config.check(changed("eval_sets/digits/reranking", {"k1": 8}), "p"))
+    assert (profile.processes, profile.gpu, profile.scenario) == (1, False, "capacity")
+    digits = profile.eval_sets["digits"]
+    assert digits.reranking == Reranking(k1=8)
+    assert digits.scales == (1.0,)
+    assert digits.search.kind == "exact"
+    assert profile.train_sets["digits"].packed is None
+    assert profile.model.stem_stride == MINI["model"]["stem_stride"]
+
+
+@pytest.mark.parametrize("key", ["packed", "class_fraction", "model"])
+def test_a_key_that_may_be_left_out_may_not_be_empty(key, profile):
+    profile["train_sets"]["digits"][key] = None
+    with pytest.raises(InputError, match=rf"train_sets\.digits\.{key}: is empty; it needs"):
+        config.check(profile, "p.yaml")
+
+
+def test_a_margin_and_a_pooling_may_be_taken_back(profile):
+    profile["model"]["pooling"] = profile["training"]["margin"] = None
+    assert config.typed(config.check(profile, "p.yaml")).model.pooling is None
 
 
 @pytest.mark.parametrize(

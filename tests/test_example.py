@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from sfsc.profile import TrainingOptions
 from sfsc.seeds import generator
 from sfsc.training.aggregation import project_in_order
 from sfsc.training.batch import Batch
 from sfsc.training.objectives import Evidence, EvidenceOptions, Problem, SharedClassifier
-from sfsc.training.options import TrainingOptions
 from sfsc.training.processes import Processes
 from sfsc.training.step import Step
 

@@ -1,24 +1,10 @@
 """Random changes of training images, as whole batches of tensors."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Augment:
-    """Random changes of each training image; every default changes nothing."""
-
-    flip: bool = False
-    """Mirror left and right with probability 1/2."""
-    shift: float = 0.0
-    """Largest translation along each axis, as a share of the image's side."""
-    zoom: float = 0.0
-    """Scale by exp(u), u uniform in [-zoom, zoom]."""
-    light: float = 0.0
-    """Multiply by and add u, uniform in [-light, light], in units of the pixels' deviation."""
+from sfsc.profile import Augment
 
 
 def augmented(

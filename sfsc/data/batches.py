@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sfsc.data.augment import Augment, augmented
+from sfsc.data.augment import augmented
 from sfsc.data.normalisation import Normalisation, normalisation_of
 from sfsc.data.order import Order
 from sfsc.data.reading import read_all, squared
 from sfsc.data.sets import Images
 from sfsc.files import InputError
+from sfsc.profile import Augment
 from sfsc.progress import progress
 from sfsc.seeds import generator
 

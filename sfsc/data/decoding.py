@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sfsc.data.augment import Augment
 from sfsc.data.batches import Batches, load_pixels
 from sfsc.data.normalisation import normalisation_of
 from sfsc.data.order import Order
 from sfsc.data.reading import squared
 from sfsc.data.sets import Images
+from sfsc.profile import Augment
 
 _SAMPLE = 4096
 _AHEAD = 3

@@ -6,6 +6,8 @@ from typing import Any, Literal
 from sfsc.config import data_path, expanded, packed_description
 from sfsc.data import cifar, digits, folder, gldv2, packed, revisited
 from sfsc.data.sets import RetrievalSet, TrainSet, require_scored, some_classes
+from sfsc.options import part
+from sfsc.profile import EvalSetEntry, Source
 
 
 def train_set(entry: Mapping[str, Any], on_bad_image: Literal["stop", "skip"] = "stop") -> TrainSet:
@@ -36,7 +38,7 @@ def _whole_set(entry: Mapping[str, Any], on_bad_image: Literal["stop", "skip"]) 
         case "folder":
             return folder.train_set(data_path(entry), on_bad_image)
         case "digits":
-            return digits.train_set(entry.get("tuning", False))
+            return digits.train_set(part(Source, entry).tuning)
     raise ValueError(f"not a kind of training set: {entry['kind']}")
 
 
@@ -55,12 +57,10 @@ def _whole_retrieval_set(entry: Mapping[str, Any]) -> RetrievalSet:
         case "gldv2":
             return gldv2.retrieval_set(data_path(entry))
         case "revisited":
-            distractors = entry.get("distractors")
+            of = part(EvalSetEntry, entry)
+            distractors = expanded(of.distractors) if of.distractors else None
             return revisited.retrieval_set(
-                data_path(entry),
-                entry["name"],
-                distractors and expanded(distractors),
-                entry.get("query_crop", True),
+                data_path(entry), entry["name"], distractors, of.query_crop
             )
         case "cifar10":
             return cifar.retrieval_set(data_path(entry), cifar.CIFAR10)
@@ -69,5 +69,5 @@ def _whole_retrieval_set(entry: Mapping[str, Any]) -> RetrievalSet:
         case "folder":
             return folder.retrieval_set(data_path(entry))
         case "digits":
-            return digits.retrieval_set(entry.get("tuning", False))
+            return digits.retrieval_set(part(Source, entry).tuning)
     raise ValueError(f"not a kind of evaluation set: {entry['kind']}")

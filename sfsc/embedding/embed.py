@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from sfsc.data.reading import Prepare, at_most, read_all, squared
 from sfsc.data.sets import Images, RetrievalSet
 from sfsc.embedding.growing import GrowingEmbeddings
-from sfsc.embedding.sizes import Sizes
+from sfsc.embedding.sizes import require_taken
 from sfsc.embedding.translated import translate
 from sfsc.embedding.whitening import learnt, sample, whiten
 from sfsc.files import InputError, replacing
+from sfsc.profile import Sizes
 from sfsc.progress import progress
 from sfsc.switchable import submodel
 from sfsc.switchable.submodel import SubModel
@@ -70,7 +71,7 @@ def embed_set(
             f"sub-models of one evaluation expect images of {sorted(trained_at)} pixels"
         )
     for model in loaded.values():
-        sizes.check(model.spec)
+        require_taken(sizes, model.spec)
     by_family = {}
     if whitened is not None:
         images = sample(whitened.images)

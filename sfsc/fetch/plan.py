@@ -10,6 +10,8 @@ from tabulate import tabulate
 
 from sfsc.catalogue import Item, items
 from sfsc.config import Config, data_paths, fetch_root, is_fetched
+from sfsc.options import part
+from sfsc.profile import Fetch
 
 _GB = 10**9
 
@@ -33,7 +35,7 @@ def needed_by(config: Config, entry: Mapping[str, Any]) -> list[Item]:
         item
         for path in data_paths(entry).values()
         if is_fetched(config, path)
-        for item in items(path.name, role, config["fetch"].get("archives", {}))
+        for item in items(path.name, role, part(Fetch, config["fetch"]).archives)
     ]
 
 
@@ -53,7 +55,7 @@ def plan(config: Config) -> tuple[str, bool]:
     missing = [item for item in needed(config) if not done_marker(root, item.name).exists()]
     if not missing:
         return "", True
-    source = config["fetch"].get("mirror", "the data sets' own sites")
+    source = part(Fetch, config["fetch"]).mirror or "the data sets' own sites"
     need, free = _need(missing), _free(root)
     lines = [
         f"To be fetched from {source} to {root}, by what the sites say:",

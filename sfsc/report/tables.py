@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sfsc.files import InputError, replacing
+from sfsc.profile import Contrast
 from sfsc.report.differences import differences, not_separable
 from sfsc.report.inputs import (
     ARCHITECTURE,
@@ -75,8 +76,7 @@ class Shown:
     methods: Sequence[str]
     ablations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """For each method that others change: these, and what they change."""
-    contrasts: Sequence[Mapping[str, str]] = field(default_factory=tuple)
-    """Each with claim, method, against and measure."""
+    contrasts: Sequence[Contrast] = field(default_factory=tuple)
 
 
 def write_tables(results: Path, tables: Path, shown: Shown, names: Sequence[str]) -> None:
@@ -438,16 +438,16 @@ def contrasts(results: Path, shown: Shown) -> list[Table]:
     asked = shown.contrasts
     if not asked:
         return []
-    named = dict.fromkeys(name for each in asked for name in (each["method"], each["against"]))
+    named = dict.fromkeys(name for each in asked for name in (each.method, each.against))
     rows = _columns(results, list(named))
     found = []
     for place, each in enumerate(asked):
-        measure = each["measure"]
+        measure = each.measure
         part = rows[rows["column"] == _MEASURES.get(measure, measure)]
         if part.empty:
             raise InputError(f"contrasts: {measure!r} is no measure of {', '.join(named)}")
-        of_claim = differences(part, [(each["method"], each["against"])], GROUP)
-        found.append(of_claim.assign(place=place, claim=each["claim"], measure=measure))
+        of_claim = differences(part, [(each.method, each.against)], GROUP)
+        found.append(of_claim.assign(place=place, claim=each.claim, measure=measure))
     data = pd.concat(found, ignore_index=True)
     data = data.assign(p_holm=holm(data["p"].to_numpy(np.float64)))
     cells = pd.DataFrame(

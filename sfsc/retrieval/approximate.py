@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfsc.files import InputError
+from sfsc.options import part
+from sfsc.profile import EvalSetEntry
 from sfsc.progress import progress
 from sfsc.retrieval.embeddings import Embeddings, blocks
 from sfsc.retrieval.places import Places, places_in_lists
@@ -32,10 +34,8 @@ class FaissIndex:
 
 def index_of(entry: Mapping[str, Any]) -> FaissIndex | None:
     """The index that an entry of the config's `eval_sets` is searched by; None: exactly."""
-    search = entry.get("search", {"kind": "exact"})
-    if search["kind"] == "exact":
-        return None
-    return FaissIndex(search["factory"], search.get("parameters", ""))
+    search = part(EvalSetEntry, entry).search
+    return FaissIndex(search.factory, search.parameters) if search.factory else None
 
 
 def places_by_index(

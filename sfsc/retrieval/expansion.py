@@ -2,27 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfsc.options import at_least
+from sfsc.profile import Expansion
 from sfsc.retrieval.embeddings import EmbeddingFile, Embeddings, blocks
 from sfsc.retrieval.search import top_k
 
 _ROWS = 1024
 _GALLERY_ROWS = 2**16
-
-
-@dataclass(frozen=True)
-class Expansion:
-    """What is added to an embedding: its nearest gallery rows, each times its score to `alpha`."""
-
-    neighbours: int = at_least(1, 10)
-    alpha: float = at_least(0, 3.0)
 
 
 def expanded(

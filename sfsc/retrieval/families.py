@@ -9,6 +9,7 @@ import pandas as pd
 
 from sfsc import layout
 from sfsc.data.sets import GroundTruth
+from sfsc.profile import Refinement
 from sfsc.retrieval.approximate import FaissIndex
 from sfsc.retrieval.collect import (
     FLOOR_COLUMNS,
@@ -20,7 +21,7 @@ from sfsc.retrieval.collect import (
 from sfsc.retrieval.floor import random_floor
 from sfsc.retrieval.mixed import mixed, refresh
 from sfsc.retrieval.pairs import Opened, Translated, evaluate_pairs, open_files, primary_means
-from sfsc.retrieval.refinement import NONE, Refinement
+from sfsc.retrieval.refinement import NONE
 
 
 def evaluate_method(

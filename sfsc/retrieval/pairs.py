@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sfsc.data.sets import GroundTruth
 from sfsc.files import InputError
+from sfsc.profile import Refinement
 from sfsc.retrieval.approximate import FaissIndex, places_by_index
 from sfsc.retrieval.clusters import clusters
 from sfsc.retrieval.counts import places_by_counting
@@ -21,7 +22,7 @@ from sfsc.retrieval.expansion import augmented, expanded
 from sfsc.retrieval.places import Places, Tracked, places_in_lists, positive_ranks
 from sfsc.retrieval.precision import METRICS, Metric, recall_at
 from sfsc.retrieval.rankings import places_by_ranking
-from sfsc.retrieval.refinement import NONE, Refinement
+from sfsc.retrieval.refinement import NONE
 from sfsc.retrieval.reranking import reranked
 from sfsc.retrieval.search import top_k
 from sfsc.retrieval.statistics import confidence_intervals

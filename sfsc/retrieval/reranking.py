@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfsc.options import at_least
+from sfsc.profile import Reranking
 from sfsc.retrieval.embeddings import Embeddings
 from sfsc.retrieval.expansion import rows_of, without
 from sfsc.retrieval.places import Places
@@ -16,19 +15,6 @@ from sfsc.retrieval.scores import fixed_point, rounded
 from sfsc.retrieval.search import top_k
 
 _QUERIES = 256
-
-
-@dataclass(frozen=True)
-class Reranking:
-    """The parameters of Zhong et al., and how many of the best rows are ranked again."""
-
-    depth: int = at_least(1, 200)
-    k1: int = at_least(1, 20)
-    """Neighbours that must be mutual."""
-    k2: int = at_least(1, 6)
-    """Neighbours whose encodings are averaged, the row itself included."""
-    weight: float = at_least(0, 0.3)
-    """lambda, of the original distance, 1 - cosine; the Jaccard distance has the rest."""
 
 
 def reranked(

@@ -95,7 +95,7 @@ def measure(cell: Cell, folder: Path) -> None:
     """Train a cell with each seed of its profile, and write its conflicts below `folder`."""
     rows: list[dict[str, Any]] = []
     (train_set,) = cell.profile["train_sets"]
-    torch.set_num_threads(cell.profile.get("threads", 1))
+    torch.set_num_threads(config.typed(cell.profile).threads)
     profile = {**cell.profile, "methods": [cell.method]}
     for seed in profile["seeds"]:
         of = task(profile, train_set, cell.method, seed)

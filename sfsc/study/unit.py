@@ -12,7 +12,7 @@ import torch
 from sfsc import config, layout
 from sfsc.config import Config
 from sfsc.data.kinds import retrieval_set
-from sfsc.data.synthetic import SyntheticOptions, generate
+from sfsc.data.synthetic import generate
 from sfsc.embedding.embed import embed_set
 from sfsc.embedding.sizes import sizes_of
 from sfsc.files import replacing
@@ -35,7 +35,7 @@ def run(study: Study, unit: Unit) -> None:
     and the instructions of the processor, on which the last bits depend.
     """
     profile = study.profile(unit)
-    torch.set_num_threads(profile.get("threads", 1))
+    torch.set_num_threads(config.typed(profile).threads)
     results, models = config.results(profile), config.model_names(profile)
     (train_set,) = profile["train_sets"]
     train_family(task(profile, train_set, unit.arm, unit.seed))
@@ -60,11 +60,10 @@ def run(study: Study, unit: Unit) -> None:
 
 def draw(profile: Config) -> None:
     """Draw the generated data of a unit's profile, where it has some and it is not there yet."""
-    if "synthetic" in profile:
-        synthetic = dict(profile["synthetic"])
-        path = config.expanded(synthetic.pop("path"))
+    if synthetic := config.typed(profile).synthetic:
+        path = config.expanded(synthetic.path)
         if not path.exists():
-            generate(path, SyntheticOptions(**synthetic))
+            generate(path, synthetic)
 
 
 def _scores(profile: Config, unit: Unit, models: Path) -> list[dict[str, Any]]:

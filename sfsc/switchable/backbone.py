@@ -2,8 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import timm
@@ -12,34 +11,19 @@ from timm.models.resnet import ResNet
 from torch import nn
 
 from sfsc.files import InputError
+from sfsc.profile import Model
 from sfsc.switchable.pooling import set_pooling
 
-RESNET_STAGE = 64
+RESNET_STAGE = Model.base_channels
 """Channels of the first stage of timm's ResNets."""
 
 
 @dataclass(frozen=True)
-class NetworkSpec:
+class NetworkSpec(Model):
     """What a network is built from: the config's `model` section and the images' size."""
 
-    backbone: str
-    """timm's name of a model, such as resnet18."""
-    embedding_dim: int
-    """D, the same for all sub-models."""
-    base_channels: int = RESNET_STAGE
-    """Of ResNets: channels of the first stage at width 1.0; all channel counts scale with it."""
-    stem_stride: int = 4
-    """4 is timm's own stem; 2 and 1 are one 3x3 convolution without pooling, for small images."""
-    args: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments of timm.create_model, such as layers: [1, 1, 1, 1]."""
     image_size: int = 224
     """Height and width of the images, in pixels."""
-    pretrained: bool | str = False
-    """Initial weights of the backbone: timm's own, or those of a file."""
-    pooling: str | None = None
-    """How the backbone's features become one vector: avg, gem or max; None: as timm's does."""
-    embedding_norm: bool = False
-    """Whether batch normalisation, private to each sub-model, follows the embedding."""
 
 
 def takes_any_size(name: str) -> bool:

@@ -19,6 +19,7 @@ from sfsc.data.order import Order
 from sfsc.data.share import some_labels, some_rows
 from sfsc.files import InputError, replacing
 from sfsc.layout import SIDES, Side
+from sfsc.profile import TrainingOptions
 from sfsc.progress import progress
 from sfsc.seeds import derive
 from sfsc.switchable import submodel, translation
@@ -34,7 +35,6 @@ from sfsc.training.loop import Turns, train
 from sfsc.training.member import Member
 from sfsc.training.normalisation import recalibrate, synchronise
 from sfsc.training.objectives import Problem
-from sfsc.training.options import TrainingOptions
 from sfsc.training.processes import Processes, joined
 from sfsc.training.state import State
 from sfsc.training.step import Step

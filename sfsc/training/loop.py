@@ -10,11 +10,11 @@ from torch import Tensor
 from sfsc.data.batches import Batches
 from sfsc.data.order import Order
 from sfsc.files import InputError
+from sfsc.profile import TrainingOptions
 from sfsc.progress import progress
 from sfsc.seeds import derive, generator
 from sfsc.training.batch import Batch
 from sfsc.training.log import Column
-from sfsc.training.options import TrainingOptions
 from sfsc.training.preemption import Preempted, postponed_sigterm
 from sfsc.training.processes import Processes
 from sfsc.training.schedule import learning_rate

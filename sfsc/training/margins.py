@@ -1,32 +1,17 @@
 """Margins: the right class must win by more."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sfsc.options import at_least
+from sfsc.profile import Margin
 
 
-@dataclass(frozen=True)
-class Margin:
-    """The config's `training.margin`: cross entropy reads cosines, with a margin.
-
-    Prototypes then count by their direction alone, and `scale` takes the place of
-    `training.embedding_scale`. A margin of 0 is the softmax of the cosines times `scale`.
-    """
-
-    kind: Literal["arcface", "cosface"]
-    scale: float = at_least(0, 30.0)
-    margin: float = at_least(0, 0.3)
-    """Of the angle, in radians, for arcface; of the cosine for cosface."""
-
-    def logits(self, prototypes: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Logits (B, K) of unit embeddings (B, D), labels (B,), for prototypes (K, D)."""
-        return _KINDS[self.kind](prototypes, embeddings, labels, self.scale, self.margin)
+def logits(margin: Margin, prototypes: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Logits (B, K) of unit embeddings (B, D), labels (B,), for prototypes (K, D)."""
+    return _KINDS[margin.kind](prototypes, embeddings, labels, margin.scale, margin.margin)
 
 
 def cosines(prototypes: Tensor, embeddings: Tensor) -> Tensor:

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sfsc.options import at_least
+from sfsc.profile import Margin
+from sfsc.training import margins
 from sfsc.training.batch import Batch
 from sfsc.training.half_precision import at_least_float32
-from sfsc.training.margins import Margin, cosines
 from sfsc.training.uncertainty import evidential_loss
 
 
@@ -58,7 +59,7 @@ class CrossEntropy(nn.Module):
         if margin is None:
             return logits(prototypes, embeddings, self._problem.scale)
         with torch.autocast(embeddings.device.type, enabled=False):
-            return margin.scale * cosines(prototypes, at_least_float32(embeddings))
+            return margin.scale * margins.cosines(prototypes, at_least_float32(embeddings))
 
     def forward(self, prototypes: Tensor, embeddings: Tensor, labels: Tensor) -> Outcome:
         """The outcome of unit embeddings (B, D) with labels (B,) for prototypes (K, D)."""
@@ -67,7 +68,8 @@ class CrossEntropy(nn.Module):
             found = self.logits(prototypes, embeddings)
         else:
             with torch.autocast(embeddings.device.type, enabled=False):
-                found = margin.logits(prototypes, at_least_float32(embeddings), labels)
+                embeddings = at_least_float32(embeddings)
+                found = margins.logits(margin, prototypes, embeddings, labels)
         smoothing = self._problem.label_smoothing
         return Outcome(F.cross_entropy(found, labels, label_smoothing=smoothing))
 

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from sfsc.profile import TrainingOptions
 from sfsc.seeds import generator
 from sfsc.training.aggregation import Aggregation, total
 from sfsc.training.batch import Batch
@@ -18,7 +19,6 @@ from sfsc.training.fitted import AnObjective, Fitted
 from sfsc.training.gradients import Scope
 from sfsc.training.member import Member
 from sfsc.training.objectives import Problem
-from sfsc.training.options import TrainingOptions
 from sfsc.training.processes import Processes, joined
 from sfsc.training.step import Step
 from sfsc.training.task import Task

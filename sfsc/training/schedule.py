@@ -2,7 +2,7 @@
 
 import math
 
-from sfsc.training.options import TrainingOptions
+from sfsc.profile import TrainingOptions
 
 
 def learning_rate(step: int, steps: int, options: TrainingOptions) -> float:

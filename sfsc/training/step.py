@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sfsc.profile import TrainingOptions
 from sfsc.training.aggregation import Aggregation, conflicts
 from sfsc.training.batch import Batch
 from sfsc.training.conflicts import LayerConflicts
@@ -17,7 +18,6 @@ from sfsc.training.gradients import Gradients, Scope
 from sfsc.training.half_precision import at_least_float32
 from sfsc.training.log import Column
 from sfsc.training.objectives import Objective
-from sfsc.training.options import TrainingOptions
 from sfsc.training.processes import Processes
 from sfsc.training.scalarisation import Scalarisation
 from sfsc.training.trainable import Trainable

@@ -16,14 +16,13 @@ from sfsc.config import (
     settings,
 )
 from sfsc.data import kinds
-from sfsc.data.augment import Augment
 from sfsc.data.sets import TrainSet
 from sfsc.files import InputError
 from sfsc.method import Families, Method, find, path
-from sfsc.options import from_section, hints
+from sfsc.options import from_section, hints, part
+from sfsc.profile import TrainingOptions, TrainSetEntry
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.training.member import Member
-from sfsc.training.options import TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -116,17 +115,10 @@ def options_of(config: Config, train_set: str, name: str) -> tuple[TrainingOptio
     method = find(method_file(config, name))
     of_training, of_method = hints(TrainingOptions), hints(method.options)
     entry = next(entry for entry in all_entries(config) if entry.name == name)
-    own = config["train_sets"][train_set].get("methods", {}).get(name, {})
+    own = part(TrainSetEntry, config["train_sets"][train_set]).methods.get(name, {})
     for key in (*entry.options, *own):
         if key not in of_training and key not in of_method and key not in entry.cell:
             # One that other methods have may stand in `training`, but not among a method's own.
             from_section(method.options, {key: None}, f"methods.{name}")
-    chosen = settings(config, train_set, name)["training"]
-    augment = from_section(Augment, chosen.get("augment", {}), "training.augment")
-    place = f"training (of {name})"
-    training = {k: v for k, v in chosen.items() if k in of_training and k != "augment"}
-    options = {key: value for key, value in chosen.items() if key in of_method}
-    return (
-        replace(from_section(TrainingOptions, training, place), augment=augment),
-        from_section(method.options, options, place),
-    )
+    chosen, place = settings(config, train_set, name)["training"], f"training (of {name})"
+    return part(TrainingOptions, chosen, place), part(method.options, chosen, place)

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sfsc.data.augment import Augment, augmented
+from sfsc.data.augment import augmented
 from sfsc.data.batches import MemoryBatches, load_pixels
 from sfsc.data.normalisation import normalisation_of
 from sfsc.data.order import Order
 from sfsc.data.sets import ArrayImages, FileImages
 from sfsc.files import InputError
+from sfsc.profile import Augment
 
 CPU = torch.device("cpu")
 

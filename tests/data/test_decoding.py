@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from sfsc.data.augment import Augment
 from sfsc.data.batches import MemoryBatches, load_pixels
 from sfsc.data.decoding import DecodedBatches
 from sfsc.data.order import Order
 from sfsc.data.sets import FileImages
 from sfsc.files import InputError
+from sfsc.profile import Augment
 
 CPU = torch.device("cpu")
 AUGMENT = Augment(flip=True, shift=0.2, light=0.1)
@@ -113,7 +113,7 @@ def test_a_process_that_does_not_close_its_batches_ends(images, tmp_path):
         import torch
 
         from sfsc.data.decoding import DecodedBatches
-        from sfsc.data.augment import Augment
+        from sfsc.profile import Augment
         from sfsc.data.order import Order
         from sfsc.data.sets import FileImages
 

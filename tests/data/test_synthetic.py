@@ -19,11 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sfsc.data.synthetic import SyntheticOptions, generate
+from sfsc.data.synthetic import generate
 from sfsc.data.synthetic.draw import Landmark, draw_landmark
 from sfsc.data.synthetic.props import draw_props
 from sfsc.data.synthetic.views import EASY, HARD, View, draw_view, photograph
 from sfsc.files import InputError
+from sfsc.profile import SyntheticOptions
 
 TINY = SyntheticOptions(
     image_size=32,

@@ -11,8 +11,8 @@ from sfsc import tensors
 from sfsc.data.normalisation import Normalisation
 from sfsc.data.sets import ArrayImages, GroundTruth, LabelRelevance, RetrievalSet
 from sfsc.embedding.embed import embed_set
-from sfsc.embedding.sizes import Sizes
 from sfsc.files import InputError
+from sfsc.profile import Sizes
 from sfsc.switchable import submodel
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.network import build

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sfsc.profile import Contrast
 from sfsc.report.tables import Shown
 from sfsc.retrieval.compatibility import compatibility
 
@@ -22,14 +23,9 @@ METHODS = [
     "sfsc-plain",
 ]
 CONTRASTS = [
-    {"claim": "Does SFSC beat BCT?", "method": "sfsc", "against": "bct", "measure": "cross_mean"},
-    {
-        "claim": "Does SFSC beat BCT?",
-        "method": "sfsc",
-        "against": "bct",
-        "measure": "self-test w100",
-    },
-    {"claim": "What is the loss?", "method": "sfsc", "against": "sfsc-plain", "measure": "C"},
+    Contrast("Does SFSC beat BCT?", "sfsc", "bct", "cross_mean"),
+    Contrast("Does SFSC beat BCT?", "sfsc", "bct", "self-test w100"),
+    Contrast("What is the loss?", "sfsc", "sfsc-plain", "C"),
 ]
 ABLATIONS = {
     "sfsc": {

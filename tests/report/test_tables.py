@@ -8,6 +8,7 @@ import scipy.stats
 from made_up_results import CONTRASTS, METHODS, MODELS, SHOWN
 
 from sfsc.files import InputError
+from sfsc.profile import Contrast
 from sfsc.report.tables import Shown, write_tables
 
 NAMES = ["main", "pairs", "compatibility", "ablation", "contrasts", "cost"]
@@ -322,7 +323,7 @@ def test_without_contrasts_there_is_no_table_of_them(make_results):
     results = make_results(["sfsc"], [0])
     write_tables(results, results / "tables", Shown(["sfsc"]), ["contrasts"])
     assert not (results / "tables/contrasts.md").exists()
-    asked = [{"claim": "?", "method": "sfsc", "against": "sfsc", "measure": "crossmean"}]
+    asked = [Contrast("?", "sfsc", "sfsc", "crossmean")]
     with pytest.raises(InputError, match="contrasts: 'crossmean' is no measure of sfsc"):
         write_tables(results, results / "tables", Shown(["sfsc"], {}, asked), ["contrasts"])
 

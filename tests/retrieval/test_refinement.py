@@ -7,11 +7,11 @@ import pytest
 
 from sfsc.data.sets import GroundTruth, LabelRelevance, Relevance
 from sfsc.files import InputError
+from sfsc.profile import Expansion, Refinement, Reranking
 from sfsc.retrieval.approximate import FaissIndex
-from sfsc.retrieval.expansion import Expansion, augmented, expanded, rows_of
+from sfsc.retrieval.expansion import augmented, expanded, rows_of
 from sfsc.retrieval.pairs import evaluate_pairs
-from sfsc.retrieval.refinement import Refinement, refinement_of
-from sfsc.retrieval.reranking import Reranking
+from sfsc.retrieval.refinement import refinement_of
 
 D, CLASSES = 6, 5
 EXPANSION, AUGMENTATION = Expansion(3, 2.0), Expansion(2, 1.5)

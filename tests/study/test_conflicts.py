@@ -55,12 +55,12 @@ def test_a_wrong_map_is_one_line(tmp_path):
 
 def test_the_gram_of_several_batches_is_that_of_their_sum():
     """Against autograd, without the buffer of rows."""
+    from sfsc.profile import TrainingOptions
     from sfsc.switchable.backbone import NetworkSpec
     from sfsc.switchable.network import build
     from sfsc.training.aggregation import total
     from sfsc.training.batch import Batch
     from sfsc.training.objectives import Problem, SharedClassifier
-    from sfsc.training.options import TrainingOptions
     from sfsc.training.processes import Processes
     from sfsc.training.step import Step
 

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
-from sfsc.data.augment import Augment
 from sfsc.data.sets import ArrayImages, TrainSet
 from sfsc.method import Method
 from sfsc.options import NoOptions
+from sfsc.profile import Augment, TrainingOptions
 from sfsc.switchable.backbone import NetworkSpec
 from sfsc.switchable.network import model_name
 from sfsc.training.member import Member
-from sfsc.training.options import TrainingOptions
 from sfsc.training.task import Task
 
 

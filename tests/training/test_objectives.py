@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from running import train
 
 from sfsc.method import find
+from sfsc.profile import Margin
 from sfsc.training import family
 from sfsc.training.batch import Batch
-from sfsc.training.margins import Margin
 from sfsc.training.objectives import (
     CrossEntropy,
     Evidence,

@@ -14,10 +14,10 @@ from torch import nn
 from sfsc.files import InputError
 from sfsc.method import Method
 from sfsc.options import NoOptions
+from sfsc.profile import TrainingOptions
 from sfsc.training.aggregation import total
 from sfsc.training.family import train_family
 from sfsc.training.objectives import SharedClassifier
-from sfsc.training.options import TrainingOptions
 from sfsc.training.schedule import learning_rate
 
 

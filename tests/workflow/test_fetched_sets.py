@@ -15,7 +15,8 @@ from local_site import Site, put, tar_of
 from test_workflow import TINY, call, snakemake
 
 from sfsc.catalogue import items
-from sfsc.data.synthetic import SyntheticOptions, generate
+from sfsc.data.synthetic import generate
+from sfsc.profile import SyntheticOptions
 
 ARCHIVES = {"train": 3, "index": 2, "test": 1}
 OXFORD = "roxford5k"

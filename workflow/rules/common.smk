@@ -52,10 +52,9 @@ ABLATION_ON_PAGE = ABLATION if set(ABLATION) <= set(METHODS) else []
 ALL_METHODS = list(dict.fromkeys([*METHODS, *ABLATION]))
 MODELS = profiles.model_names(config)
 TRAIN_SET_OF = profiles.train_set_of(config)
-THREADS = config.get("threads", 1)
-PROCESSES = config.get("processes", 1)
-NODES = config.get("nodes", 1)
-GPUS = int(config.get("gpu", False))
+PROFILE = profiles.typed(config)
+THREADS, PROCESSES, NODES = PROFILE.threads, PROFILE.processes, PROFILE.nodes
+GPUS = int(PROFILE.gpu)
 # A cluster's jobs have no common number of cores; its profile sets those of `pack`.
 ALL_CORES = workflow.resource_settings.cores or 1
 

@@ -1,7 +1,7 @@
 """Score every cross-model pair, and put the scores together."""
 
 
-MIXED = ["refresh.csv", "mixed.csv"] if config.get("mixed_galleries") else []
+MIXED = ["refresh.csv", "mixed.csv"] if PROFILE.mixed_galleries else []
 
 
 rule evaluate:

@@ -1,7 +1,7 @@
 """Tables, figures, and the page that shows them together."""
 
 
-CONTRASTS = config.get("contrasts", [])
+CONTRASTS = PROFILE.contrasts
 UPGRADES = profiles.scenario(config) == "generations"
 
 

@@ -1,5 +1,5 @@
 """Synthetic landmarks, drawn and written in the formats of the real sets."""
 
-from sfsc.data.synthetic.write import SyntheticOptions, generate
+from sfsc.data.synthetic.write import generate
 
-__all__ = ["SyntheticOptions", "generate"]
+__all__ = ["generate"]

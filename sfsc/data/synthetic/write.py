@@ -2,9 +2,10 @@
 
 import csv
 import hashlib
+import math
 import pickle
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,11 +17,12 @@ from sfsc.data.synthetic.draw import Landmark, draw_landmark
 from sfsc.data.synthetic.props import draw_props
 from sfsc.data.synthetic.views import EASY, HARD, View, draw_view, photograph
 from sfsc.files import InputError, replacing_folder
+from sfsc.profile import CLASSES_OF_GLDV2, SyntheticOptions
 from sfsc.progress import progress
+from sfsc.schema import keywords
 
 _JPEG_QUALITY = 90
 _VIEWS_OF_A_STRANGER = 4
-_CLASSES_OF_GLDV2 = 203_094
 _FOLDERS = {"gldv2", "rsynthetic"}
 _OURS = ("gldv2/*.csv", "gldv2/*.jpg", "rsynthetic/gnd_rsynthetic.pkl", "rsynthetic/jpg/*.jpg")
 # A Revisited landmark's views take these in turn: two fifths easy, two fifths hard, a fifth junk.
@@ -31,26 +33,6 @@ _BANDS = (
     ("hard", EASY, HARD),
     ("junk", HARD, 1.0),
 )
-
-
-@dataclass(frozen=True)
-class SyntheticOptions:
-    """How much to draw; `*_landmarks` count landmarks, `*_views` the images of each."""
-
-    seed: int = 0
-    image_size: int = 96  # pixels, width and height; Revisited queries are 1.5 x 1.25 as large
-    train_landmarks: int = 100
-    train_views: int = 20
-    test_landmarks: int = 40  # that GLDv2's queries show
-    index_views: int = 8
-    query_views: int = 3
-    revisited_landmarks: int = 15
-    revisited_views: int = 20
-    revisited_queries: int = 3  # images of each landmark, next to its views in the gallery
-    distractors: int = 100  # images in each of the two galleries, of landmarks no query shows
-
-
-_LEAST = {"seed": 0, "image_size": 32, "test_landmarks": 2, "revisited_views": 2, "distractors": 0}
 
 
 def generate(root: Path, options: SyntheticOptions) -> None:
@@ -78,14 +60,14 @@ def generate(root: Path, options: SyntheticOptions) -> None:
 
 
 def _check(root: Path, options: SyntheticOptions) -> None:
-    for field in fields(options):
-        value, least = getattr(options, field.name), _LEAST.get(field.name, 1)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    for each in fields(SyntheticOptions):
+        value, bounds = getattr(options, each.name), keywords(SyntheticOptions, each.name)
+        least, most = bounds["minimum"], bounds.get("maximum", math.inf)
+        if type(value) is not int or not least <= value <= most:
             raise InputError(
-                f"synthetic option {field.name}: {value!r} should be a whole number >= {least}"
+                f"synthetic option {each.name}: {value!r} should be a whole number >= {least}"
+                + (f" and <= {most}" if "maximum" in bounds else "")
             )
-    if options.train_landmarks > _CLASSES_OF_GLDV2:
-        raise InputError(f"synthetic option train_landmarks: at most {_CLASSES_OF_GLDV2}")
     if root.exists() and not (
         root.is_dir() and {p.name for p in root.iterdir()} in (set(), _FOLDERS)
     ):
@@ -145,9 +127,7 @@ def _write_gldv2(folder: Path, options: SyntheticOptions, studio: _Studio) -> No
         return names
 
     rng = studio.rng("gldv2")
-    classes = np.sort(
-        rng.choice(_CLASSES_OF_GLDV2, options.train_landmarks, replace=False)
-    ).tolist()
+    classes = np.sort(rng.choice(CLASSES_OF_GLDV2, options.train_landmarks, replace=False)).tolist()
     clean = {
         label: views(
             "train", studio.landmark(f"train {label}"), f"train {label}", options.train_views

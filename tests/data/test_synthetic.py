@@ -250,6 +250,7 @@ def test_interruption_leaves_nothing(tmp_path: Path) -> None:
         # What a shell starts in the background ignores interrupts.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys; from pathlib import Path; from sfsc.data.synthetic import *;"
+        "from sfsc.profile import SyntheticOptions;"
         "generate(Path(sys.argv[1]), SyntheticOptions())"
     )
     process = subprocess.Popen(

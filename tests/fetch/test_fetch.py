@@ -14,6 +14,7 @@ from sfsc.fetch import fetch as fetching
 from sfsc.fetch.fetch import at_mirror, fetch
 from sfsc.fetch.plan import done_marker, needed, plan
 from sfsc.files import InputError
+from sfsc.profile import Archives
 
 IMAGES = {"./0/1/2/0123456789abcdef.jpg": b"one" * 100, "./f/f/f/ffffffffffffffff.jpg": b"two"}
 PLACED = {name.removeprefix("./"): content for name, content in IMAGES.items()}
@@ -22,7 +23,7 @@ PLACED = {name.removeprefix("./"): content for name, content in IMAGES.items()}
 @pytest.fixture
 def archive(site):
     """The first training archive of Google Landmarks v2 at the local site, and its item."""
-    item = next(item for item in items("gldv2", "train", {}) if item.images_to)
+    item = next(item for item in items("gldv2", "train", Archives()) if item.images_to)
     put(site.folder, item, tar_of(IMAGES))
     return at_mirror(item, site.url)
 
@@ -38,7 +39,7 @@ def left_over(root):
 
 
 def test_addresses_are_those_of_the_sites():
-    train = items("gldv2", "train", {})
+    train = items("gldv2", "train", Archives())
     assert len(train) == 501
     assert train[0].url == "https://s3.amazonaws.com/google-landmark/metadata/train_clean.csv"
     last = train[-1]
@@ -46,11 +47,11 @@ def test_addresses_are_those_of_the_sites():
     assert last.md5_url == (
         "https://s3.amazonaws.com/google-landmark/md5sum/train/md5.images_499.txt"
     )
-    assert len(items("gldv2", "eval", {})) == 3 + 100 + 20
-    assert len(items("gldv2", "eval", {"index": 2, "test": 1})) == 3 + 2 + 1
-    assert len(items("revisitop1m", "eval", {})) == 101
+    assert len(items("gldv2", "eval", Archives())) == 3 + 100 + 20
+    assert len(items("gldv2", "eval", Archives(index=2, test=1))) == 3 + 2 + 1
+    assert len(items("revisitop1m", "eval", Archives())) == 101
     for name in SET_NAMES:
-        for item in items(name, "eval", {}):
+        for item in items(name, "eval", Archives()):
             assert item.name.split("/")[0] == name
             assert (item.kept_as is None) != (item.images_to is None)
 
@@ -128,7 +129,7 @@ def test_truncated_archives_and_bombs_are_refused(site, archive, tmp_path):
     with pytest.raises(InputError, match="sends more than 3,000 bytes"):
         fetch(replace(archive, bytes=1000), tmp_path)
 
-    oxford = at_mirror(items("roxford5k", "eval", {})[1], site.url)
+    oxford = at_mirror(items("roxford5k", "eval", Archives())[1], site.url)
     zipped = tar_of({"oxbuild/a.jpg": b"1" * 5000, "oxbuild/b.jpg": b"2"}, "gz")
     put(site.folder, oxford, zipped[:-20])
     with pytest.raises(InputError, match="is not a readable archive"):
@@ -145,7 +146,7 @@ def test_truncated_archives_and_bombs_are_refused(site, archive, tmp_path):
 
 
 def test_a_file_that_is_kept_whole(site, tmp_path):
-    table = at_mirror(items("gldv2", "train", {})[0], str(site.folder))
+    table = at_mirror(items("gldv2", "train", Archives())[0], str(site.folder))
     put(site.folder, table, b"landmark_id,images\n")
     fetch(table, tmp_path)
     assert (tmp_path / "gldv2/train_clean.csv").read_bytes() == b"landmark_id,images\n"
@@ -153,7 +154,7 @@ def test_a_file_that_is_kept_whole(site, tmp_path):
 
 
 def test_a_table_or_truth_that_is_none_does_not_replace_a_good_one(site, tmp_path):
-    table, truth = items("gldv2", "train", {})[0], items("roxford5k", "eval", {})[0]
+    table, truth = items("gldv2", "train", Archives())[0], items("roxford5k", "eval", {})[0]
     for item in (table, truth):
         (tmp_path / item.kept_as).parent.mkdir(parents=True)
         (tmp_path / item.kept_as).write_bytes(b"good")
@@ -269,7 +270,7 @@ def test_kind_name_and_set_must_agree(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"fetch\.path: the environment variable NOWHERE"):
         check(config, "p.yaml")
     monkeypatch.setenv("MIRROR", "http://host/a")
-    assert at_mirror(items("gldv2", "train", {})[1], "${MIRROR}/b").md5_url == (
+    assert at_mirror(items("gldv2", "train", Archives())[1], "${MIRROR}/b").md5_url == (
         "http://host/a/b/gldv2/md5sum/train/md5.images_000.txt"
     )
 

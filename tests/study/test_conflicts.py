@@ -64,7 +64,7 @@ def test_the_gram_of_several_batches_is_that_of_their_sum():
     from sfsc.training.processes import Processes
     from sfsc.training.step import Step
 
-    spec = NetworkSpec("resnet18", 8, 4, 2, {"layers": [1, 1, 1, 1]}, 16)
+    spec = NetworkSpec("resnet18", 8, 4, 2, {"layers": [1, 1, 1, 1]}, image_size=16)
     network = build(spec, [0.5, 1.0], 0, ["w050", "w100"])
     objective = SharedClassifier(Problem(2, 8, 3, 4.0))
     random = torch.Generator().manual_seed(0)

@@ -16,7 +16,7 @@ from test_workflow import TINY, call, snakemake
 
 from sfsc.catalogue import items
 from sfsc.data.synthetic import generate
-from sfsc.profile import SyntheticOptions
+from sfsc.profile import Archives, SyntheticOptions
 
 ARCHIVES = {"train": 3, "index": 2, "test": 1}
 OXFORD = "roxford5k"
@@ -35,7 +35,7 @@ def drawn(tmp_path_factory):
 
 def offer(site: Path, drawn: Path) -> None:
     for role in ("train", "eval"):
-        for item in items("gldv2", role, ARCHIVES):
+        for item in items("gldv2", role, Archives(**ARCHIVES)):
             if item.kept_as:
                 put(site, item, (drawn / item.kept_as).read_bytes())
                 continue
@@ -44,7 +44,7 @@ def offer(site: Path, drawn: Path) -> None:
             names = [image.relative_to(drawn / "gldv2" / part).as_posix() for image in images]
             contents = [image.read_bytes() for image in images]
             put(site, item, tar_of(dict(zip(names, contents, strict=True))))
-    truth, photographs = items(OXFORD, "eval", {})
+    truth, photographs = items(OXFORD, "eval", Archives())
     put(site, truth, (drawn / "rsynthetic/gnd_rsynthetic.pkl").read_bytes())
     images = sorted((drawn / "rsynthetic/jpg").iterdir())
     inside = {f"oxbuild_images/{image.name}": image.read_bytes() for image in images}

@@ -121,12 +121,12 @@ def settings(config: Config, train_set: str, name: str | None = None) -> dict[st
     """
     own = config["train_sets"][train_set]
     chosen = {
-        section: _merged(config[section], own.get(section, {})) for section in ("model", "training")
+        section: merged(config[section], own.get(section, {})) for section in ("model", "training")
     }
     for entry in all_entries(config):
         if entry.name == name:
             for more in (own.get("methods", {}).get(name, {}), entry.options):
-                chosen["training"] = _merged(chosen["training"], more)
+                chosen["training"] = merged(chosen["training"], more)
     if isinstance(weights := chosen["model"].get("pretrained"), str):
         chosen["model"]["pretrained"] = filled(weights)
     return chosen
@@ -304,12 +304,13 @@ def all_entries(config: Config) -> list[Entry]:
     return [*entries(config), *entries(config, "ablation")]
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`, section by section."""
+    found = dict(base)
     for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merged(merged[key], value) if both else value
-    return merged
+        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+        found[key] = merged(found[key], value) if both else value
+    return found
 
 
 def _is_integer(_: Any, value: object) -> bool:

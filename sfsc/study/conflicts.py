@@ -18,7 +18,6 @@ from sfsc.config import Config
 from sfsc.files import InputError, replacing
 from sfsc.seeds import generator
 from sfsc.study.figures import draw_map
-from sfsc.study.plan import changed
 from sfsc.study.unit import draw
 from sfsc.training.aggregation import Aggregation, conflicts, total
 from sfsc.training.batch import Batch
@@ -63,7 +62,9 @@ def cells(path: Path) -> list[Cell]:
             for value, change in values.items():
                 own = dict(change)
                 of = own.pop("method", method)
-                profile = config.check(changed(base, own), f"{path}: factors.{factor}.{value}")
+                profile = config.check(
+                    config.merged(base, own), f"{path}: factors.{factor}.{value}"
+                )
                 found.append(Cell(factor, str(value), of, profile))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{path}: has base, method and factors ({error!r})") from None

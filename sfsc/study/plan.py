@@ -97,7 +97,7 @@ class Study:
     def _profile_of(self, name: str) -> Config:
         """The checked profile of a set; its results have the set's name."""
         of = self.sets[name]
-        given = changed(config.read(Path(of.profile)), of.change)
+        given = config.merged(config.read(Path(of.profile)), of.change)
         return config.check(given | {"profile": f"study-{name}"}, f"{of.profile}, for {name}")
 
 
@@ -120,15 +120,6 @@ def read_study(path: Path) -> Study:
         for number, each in enumerate(given["hypotheses"])
     )
     return Study(Path(given["units"]), sets, hypotheses)
-
-
-def changed(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `change`, section by section."""
-    found = dict(base)
-    for key, value in change.items():
-        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
-        found[key] = changed(found[key], value) if both else value
-    return found
 
 
 def _hypothesis(given: Any, place: str) -> Hypothesis:

@@ -27,7 +27,7 @@ rule tables_of_all_methods:
         rendered("contrasts") if CONTRASTS else [],
     params:
         methods=METHODS,
-        contrasts=canonical(CONTRASTS),
+        contrasts=canonical(config.get("contrasts", [])),
         names="summary main pairs compatibility cost"
         + (" upgrade" if UPGRADES else "")
         + (" refresh" if MIXED else "")
